@@ -1,0 +1,143 @@
+"""One journey through the gateway: what came in, who sent it, where it went, what it cost."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Protocol
+
+from msgspec import Struct, field
+
+from trunkline.core.request import Request
+from trunkline.core.usage import Usage
+
+Headers = list[tuple[bytes, bytes]]
+"""Header fields in order, names in lower case, as ASGI has them."""
+
+Capture = Literal["none", "metadata", "full"]
+
+
+class Peek(Struct):
+    """The few request fields that every call needs: all that the identity path ever looks at."""
+
+    model: str
+    stream: bool = False
+    include_usage: bool = False
+    max_tokens: int | None = None
+
+
+class Key(Struct, frozen=True):
+    """Who calls. The secret itself is never kept: `hash` is a keyed hash of it, hexadecimal."""
+
+    id: str
+    name: str
+    hash: str = ""
+    prefix: str = ""
+    """The first characters of the secret, to recognise it by."""
+    owner: str | None = None
+    tags: tuple[str, ...] = ()
+    models: tuple[str, ...] | None = None
+    """Names that may be asked for, `*` matching any run of characters; None: all."""
+    created_at: float = 0.0
+    expires_at: float | None = None
+    """Seconds since the epoch."""
+    disabled: bool = False
+    capture: Capture | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+class Attempt(Struct, omit_defaults=True):
+    """One try at one target. Times in seconds, `start` from the beginning of the call."""
+
+    target: str
+    start: float
+    duration: float = 0.0
+    status: int = 0
+    reason: str | None = None
+    """Why it did not become the answer: an error code; None for the one that did."""
+
+
+class Entry(Struct, omit_defaults=True):
+    """One row of the ledger: one per call, whatever happened."""
+
+    id: str
+    at: float
+    """When the call arrived, seconds since the epoch."""
+    surface: str
+    """The endpoint, such as `/v1/chat/completions`."""
+    status: int
+    key: str | None = None
+    tags: tuple[str, ...] = ()
+    model: str | None = None
+    """As the caller named it."""
+    target: str | None = None
+    """`provider/model` that answered, or was tried last."""
+    price_model: str | None = None
+    """What the price list is asked for, `provider:model`; None where nothing is to be paid."""
+    stream: bool = False
+    attempts: list[Attempt] = field(default_factory=list)
+    first_byte: float | None = None
+    """Seconds from arrival to the first byte sent."""
+    duration: float = 0.0
+    usage: Usage | None = None
+    cost: int | None = None
+    """Nano-dollars; None where no price is known."""
+    price_date: str | None = None
+    error: str | None = None
+    """The error's code, None on success."""
+    message: str | None = None
+    bytes_in: int = 0
+    bytes_out: int = 0
+    lost: tuple[str, ...] = ()
+    """JSON paths of request fields that the translation could not carry."""
+    request: str | None = None
+    """The body, where the key or the config says to keep it."""
+    response: str | None = None
+
+
+class Surface(Protocol):
+    """An endpoint: which dialect it speaks and which operation it is."""
+
+    @property
+    def path(self) -> str: ...
+    @property
+    def operation(self) -> Literal["generate", "count_tokens"]: ...
+
+
+class Call:
+    """The state of one call. Made by the server edge; each stage fills in its part."""
+
+    __slots__ = (
+        "arrived", "attempts", "body", "bytes_out", "capture", "client", "deadline", "first_byte", "headers", "id",
+        "key", "lost", "parsed", "peek", "started", "strict", "surface", "tags", "target", "usage",
+    )  # fmt: skip
+
+    def __init__(self, id: str, surface: Any, headers: Headers, body: bytes, arrived: float, started: float) -> None:
+        self.id = id
+        self.surface = surface
+        self.headers = headers
+        self.body = body
+        self.arrived = arrived
+        """Wall clock, seconds since the epoch."""
+        self.started = started
+        """Monotonic clock, seconds."""
+        self.deadline: float | None = None
+        """Monotonic clock, seconds."""
+        self.client: str | None = None
+        self.peek: Peek | None = None
+        self.parsed: Request | None = None
+        self.key: Key | None = None
+        self.tags: tuple[str, ...] = ()
+        self.strict = False
+        self.capture: Capture = "none"
+        self.target: Any = None
+        self.attempts: list[Attempt] = []
+        self.lost: list[str] = []
+        self.usage: Usage | None = None
+        self.first_byte: float | None = None
+        self.bytes_out = 0
+
+    def header(self, name: bytes) -> bytes | None:
+        """The first field of that name (lower case), or None."""
+        for key, value in self.headers:
+            if key == name:
+                return value
+        return None

@@ -1,0 +1,156 @@
+"""Everything that can go wrong, drawn as a tree. An error knows its status, whose fault it is and whether to retry.
+
+    GatewayError
+    ├─ ClientError (blame: client)
+    │  ├─ BadRequest 400 · LossyTranslation 400 · Unauthenticated 401 · Forbidden 403 · NotFound 404
+    │  ├─ ModelNotFound 404 · MethodNotAllowed 405 · RequestTimeout 408 · TooLarge 413
+    │  └─ ClientGone 499 (never sent; the ledger shows it)
+    ├─ InternalError 500 · ShuttingDown 503 · Overloaded 503 (blame: gateway)
+    └─ UpstreamError (blame: upstream; status and code as the upstream said)
+       ├─ UpstreamUnreachable 502 · UpstreamProtocol 502 · UpstreamTimeout 504
+       └─ UpstreamBroken 502 (an answer that broke off after it had begun)
+
+`code` is stable and documented in docs/errors.md. `message` is safe to show: no stack, no host, no credential.
+Each dialect maps an error onto its own envelope through `kind`, a closed set.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+Blame = Literal["client", "gateway", "upstream"]
+
+Kind = Literal[
+    "invalid_request", "authentication", "billing", "permission", "not_found", "conflict", "too_large",
+    "rate_limit", "quota", "timeout", "overloaded", "content_filter", "context_length", "server",
+]  # fmt: skip
+
+
+class GatewayError(Exception):
+    status: int = 500
+    code: str = "internal_error"
+    kind: Kind = "server"
+    blame: ClassVar[Blame] = "gateway"
+    retryable: bool = False
+    """Whether the same call may succeed elsewhere or later: routing goes on to the next target."""
+    retry_after: float | None = None
+    param: str | None = None
+    """JSON path of the offending request field."""
+
+    def __init__(
+        self, message: str, *, param: str | None = None, retry_after: float | None = None, code: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.retry_after = retry_after
+        if code is not None:
+            self.code = code
+
+
+class ClientError(GatewayError):
+    blame = "client"
+    status, code, kind = 400, "invalid_request", "invalid_request"
+
+
+class BadRequest(ClientError):
+    pass
+
+
+class LossyTranslation(ClientError):
+    code = "lossy_translation"
+
+
+class Unauthenticated(ClientError):
+    status, code, kind = 401, "invalid_api_key", "authentication"
+
+
+class Forbidden(ClientError):
+    status, code, kind = 403, "permission_denied", "permission"
+
+
+class NotFound(ClientError):
+    status, code, kind = 404, "not_found", "not_found"
+
+
+class ModelNotFound(NotFound):
+    code = "model_not_found"
+
+
+class MethodNotAllowed(ClientError):
+    status, code = 405, "method_not_allowed"
+
+
+class RequestTimeout(ClientError):
+    status, code, kind = 408, "request_timeout", "timeout"
+
+
+class TooLarge(ClientError):
+    status, code, kind = 413, "request_too_large", "too_large"
+
+
+class ClientGone(ClientError):
+    status, code, kind = 499, "client_closed_request", "timeout"
+
+
+class InternalError(GatewayError):
+    pass
+
+
+class ShuttingDown(GatewayError):
+    status, code, kind = 503, "shutting_down", "overloaded"
+
+
+class Overloaded(GatewayError):
+    status, code, kind = 503, "overloaded", "overloaded"
+
+
+class UpstreamError(GatewayError):
+    """The upstream answered with an error. `status` is the upstream's; `code` and `kind` are ours, `upstream_code` and
+    `upstream_type` what it said. `body` is its answer, passed on untouched where the client speaks the same dialect."""
+
+    blame = "upstream"
+    status, code, kind = 502, "upstream_error", "server"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        kind: Kind | None = None,
+        code: str | None = None,
+        param: str | None = None,
+        retryable: bool | None = None,
+        retry_after: float | None = None,
+        upstream_type: str | None = None,
+        upstream_code: str | None = None,
+        headers: list[tuple[bytes, bytes]] | None = None,
+        body: bytes | None = None,
+    ) -> None:
+        super().__init__(message, param=param, retry_after=retry_after, code=code)
+        if status is not None:
+            self.status = status
+        if kind is not None:
+            self.kind = kind
+        if retryable is not None:
+            self.retryable = retryable
+        self.upstream_type = upstream_type
+        self.upstream_code = upstream_code
+        self.headers = headers or []
+        self.body = body
+
+
+class UpstreamUnreachable(UpstreamError):
+    code, retryable = "upstream_unreachable", True
+
+
+class UpstreamProtocol(UpstreamError):
+    code, retryable = "upstream_protocol_error", True
+
+
+class UpstreamTimeout(UpstreamError):
+    status, code, kind, retryable = 504, "upstream_timeout", "timeout", True
+
+
+class UpstreamBroken(UpstreamError):
+    code = "upstream_broken"

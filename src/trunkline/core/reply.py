@@ -1,0 +1,93 @@
+"""An answer that has begun. Before it exists a stage may fail over; once it exists the answer is committed.
+
+A reply is bytes on their way: `source` brings the upstream's bytes as they arrive, `flow` turns them into the client's.
+On the identity path the flow is a tap (bytes pass, usage is read); otherwise it reads events, passes them through the
+transforms and writes them in the client's dialect. Both are synchronous: nothing that understands a format awaits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from trunkline.core.call import Headers
+from trunkline.core.errors import GatewayError
+from trunkline.core.events import Event
+from trunkline.core.usage import Usage
+
+
+class Source(Protocol):
+    """The upstream's body, as it arrives."""
+
+    async def read(self) -> bytes:
+        """The next bytes, b"" at the end. Raises `UpstreamError` if it breaks off."""
+        ...
+
+    def close(self) -> None:
+        """Give the connection back if the body was read to its end, abort it otherwise. Idempotent, never raises."""
+        ...
+
+
+class Transform(Protocol):
+    """A stage's hand in the answer: events in, events out."""
+
+    def feed(self, event: Event) -> Iterable[Event]: ...
+    def eof(self) -> Iterable[Event]: ...
+
+
+class Flow(Protocol):
+    """Upstream bytes in, client bytes out. Streams come out in whole events, so that a ping or an error may follow any
+    output. The attributes tell what has gone by so far."""
+
+    usage: Usage | None
+    complete: bool
+    """The answer's terminal marker has been seen: bytes returned by this feed are the client's whole answer."""
+    error: GatewayError | None
+    """An error that came inside the stream, and went out in it."""
+    produced: int
+    """A rough count of tokens that went by, for an estimate where no usage arrives."""
+
+    def feed(self, data: bytes) -> bytes: ...
+
+    def eof(self) -> bytes:
+        """The upstream's body has ended: what is left to say, the family's typed error if the end came too early."""
+        ...
+
+    def fail(self, error: GatewayError) -> bytes:
+        """The upstream broke off: the family's typed error, as a stream event."""
+        ...
+
+
+class Reply:
+    """`body` is set for a whole answer (source and flow are then spent), None for a stream."""
+
+    __slots__ = ("body", "content_type", "flow", "headers", "on_finish", "source", "status")
+
+    def __init__(
+        self,
+        flow: Flow,
+        *,
+        source: Source | None = None,
+        body: bytes | None = None,
+        status: int = 200,
+        content_type: bytes = b"application/json",
+        headers: Headers | None = None,
+    ) -> None:
+        self.flow = flow
+        self.source = source
+        self.body = body
+        self.status = status
+        self.content_type = content_type
+        self.headers: Headers = headers if headers is not None else []
+        self.on_finish: list[Callable[[GatewayError | None], None]] = []
+
+    def finish(self, error: GatewayError | None = None) -> None:
+        """The answer's end is known and about to be sent: tell those who wait for it, innermost first. Idempotent."""
+        callbacks, self.on_finish = self.on_finish, []
+        for callback in callbacks:
+            callback(error)
+
+    def close(self) -> None:
+        """Let go of the upstream."""
+        if self.source is not None:
+            self.source.close()

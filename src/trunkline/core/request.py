@@ -1,0 +1,227 @@
+"""What was asked, dialect-free.
+
+Every message and part knows `at`, its JSON path in the client's own body, so that what a translation cannot carry is
+named in the client's words. Unknown fields are kept in `extra`: the same dialect writes them back, another reports them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from msgspec import Struct, field
+
+Extra = dict[str, Any]
+
+
+class CacheMark(Struct, frozen=True):
+    """The prompt up to here is worth caching (Anthropic `cache_control`). `ttl` is "5m", "1h" or the default."""
+
+    ttl: str | None = None
+
+
+# ── Where the bytes of an image or a document are ──────────────────────────────────────────────────────────────────
+
+
+class Inline(Struct, frozen=True):
+    media_type: str
+    data: str
+    """base64"""
+
+
+class Url(Struct, frozen=True):
+    url: str
+
+
+class FileId(Struct, frozen=True):
+    id: str
+
+
+class PlainText(Struct, frozen=True):
+    text: str
+
+
+Source = Inline | Url | FileId | PlainText
+
+
+# ── Parts of a message ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Text(Struct):
+    text: str
+    cache: CacheMark | None = None
+    extra: Extra | None = None
+    at: str = ""
+
+
+class Image(Struct):
+    source: Source
+    detail: str | None = None
+    cache: CacheMark | None = None
+    extra: Extra | None = None
+    at: str = ""
+
+
+class Document(Struct):
+    source: Source
+    title: str | None = None
+    context: str | None = None
+    citations: dict[str, Any] | None = None
+    cache: CacheMark | None = None
+    extra: Extra | None = None
+    at: str = ""
+
+
+class Audio(Struct):
+    data: str
+    format: str
+    extra: Extra | None = None
+    at: str = ""
+
+
+class Thinking(Struct):
+    """The model's own reasoning, sent back. `signature` proves to its maker that it is unchanged."""
+
+    text: str
+    signature: str | None = None
+    extra: Extra | None = None
+    at: str = ""
+
+
+class RedactedThinking(Struct):
+    data: str
+    at: str = ""
+
+
+class Refusal(Struct):
+    text: str
+    at: str = ""
+
+
+class ToolCall(Struct):
+    id: str
+    name: str
+    arguments: str
+    """JSON text, as the model wrote it; free text where `custom`."""
+    custom: bool = False
+    cache: CacheMark | None = None
+    extra: Extra | None = None
+    at: str = ""
+
+
+class ToolResult(Struct):
+    call_id: str
+    content: list[Part]
+    is_error: bool = False
+    cache: CacheMark | None = None
+    extra: Extra | None = None
+    at: str = ""
+
+
+class Foreign(Struct):
+    """A part that only `dialect` understands, kept as it came."""
+
+    dialect: str
+    data: dict[str, Any]
+    at: str = ""
+
+
+Part = Text | Image | Document | Audio | Thinking | RedactedThinking | Refusal | ToolCall | ToolResult | Foreign
+
+Role = Literal["system", "developer", "user", "assistant", "tool"]
+
+
+class Message(Struct):
+    """`tool` messages hold nothing but `ToolResult` parts; `ToolCall`, `Thinking` and `Refusal` are the assistant's."""
+
+    role: Role
+    parts: list[Part]
+    name: str | None = None
+    extra: Extra | None = None
+    at: str = ""
+
+
+# ── What may be called, and how to answer ──────────────────────────────────────────────────────────────────────────
+
+
+class Tool(Struct):
+    name: str
+    description: str | None = None
+    schema: dict[str, Any] | None = None
+    """JSON Schema of the arguments."""
+    strict: bool | None = None
+    cache: CacheMark | None = None
+    extra: Extra | None = None
+    at: str = ""
+
+
+class ForeignTool(Struct):
+    """A tool that only `dialect` understands (web search, custom grammars), kept as it came."""
+
+    dialect: str
+    data: dict[str, Any]
+    at: str = ""
+
+
+class ToolChoice(Struct, frozen=True):
+    mode: Literal["auto", "none", "required", "tool"]
+    name: str | None = None
+    """Set where mode is `tool`."""
+    allowed: tuple[str, ...] | None = None
+    """Only these tools may be chosen (OpenAI `allowed_tools`)."""
+
+
+class OutputFormat(Struct, frozen=True):
+    kind: Literal["json_object", "json_schema"]
+    name: str | None = None
+    description: str | None = None
+    schema: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+class Reasoning(Struct, frozen=True):
+    """How hard to think: a level, a token budget, or both. `mode` is Anthropic's thinking type where one was given."""
+
+    effort: str | None = None
+    budget: int | None = None
+    mode: Literal["enabled", "adaptive", "disabled", "between_tools"] | None = None
+    display: str | None = None
+
+
+class Request(Struct):
+    model: str
+    messages: list[Message]
+    tools: list[Tool | ForeignTool] = field(default_factory=list)
+    tool_choice: ToolChoice | None = None
+    parallel_tool_calls: bool | None = None
+    output: OutputFormat | None = None
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    seed: int | None = None
+    stop: list[str] | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    logit_bias: dict[str, Any] | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
+    n: int | None = None
+    reasoning: Reasoning | None = None
+    verbosity: str | None = None
+    stream: bool = False
+    include_usage: bool = False
+    """Whether a streaming client asked for usage (OpenAI); other dialects always report it."""
+    user: str | None = None
+    metadata: dict[str, Any] | None = None
+    tier: str | None = None
+    cache: CacheMark | None = None
+    """A mark on the whole request (Anthropic's top-level `cache_control`)."""
+    extra: Extra = field(default_factory=dict)
+    """Top-level fields that we do not know."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """What the client's dialect calls a field of this struct, where it differs."""
+
+    def name_of(self, attribute: str) -> str:
+        """The client's JSON path of one of this struct's fields."""
+        return self.names.get(attribute, attribute)

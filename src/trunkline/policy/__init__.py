@@ -1,0 +1,1 @@
+"""Decisions, pure: no clock, no dice, no I/O. Time is an argument."""

@@ -1,0 +1,1 @@
+"""Whom to call: providers as rows, signing as functions, models and prices as tables."""

@@ -1,0 +1,1 @@
+"""An upstream that speaks the dialects over real HTTP and misbehaves on cue."""

@@ -1,0 +1,1 @@
+"""What outlives a request: keys, ledger and journal. Only `app` and `cli` open it."""
