@@ -50,7 +50,8 @@ class GatewayError(Exception):
 
 class ClientError(GatewayError):
     blame = "client"
-    status, code, kind = 400, "invalid_request", "invalid_request"
+    status, code = 400, "invalid_request"
+    kind: Kind = "invalid_request"
 
 
 class BadRequest(ClientError):
@@ -110,7 +111,8 @@ class UpstreamError(GatewayError):
     `upstream_type` what it said. `body` is its answer, passed on untouched where the client speaks the same dialect."""
 
     blame = "upstream"
-    status, code, kind = 502, "upstream_error", "server"
+    status, code = 502, "upstream_error"
+    kind: Kind = "server"
 
     def __init__(
         self,

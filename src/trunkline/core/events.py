@@ -17,7 +17,9 @@ from msgspec import Struct
 from trunkline.core.errors import GatewayError
 from trunkline.core.usage import Usage
 
-PartKind = Literal["text", "refusal", "reasoning", "redacted_reasoning", "tool_call", "custom_tool_call", "media", "opaque"]
+PartKind = Literal[
+    "text", "refusal", "reasoning", "redacted_reasoning", "tool_call", "custom_tool_call", "media", "opaque"
+]
 
 Reason = Literal[
     "stop", "stop_sequence", "length", "context_window", "tool_calls", "content_filter", "refusal", "pause", "error"

@@ -1,7 +1,7 @@
 """What was asked, dialect-free.
 
 Every message and part knows `at`, its JSON path in the client's own body, so that what a translation cannot carry is
-named in the client's words. Unknown fields are kept in `extra`: the same dialect writes them back, another reports them.
+named in the client's words. Unknown fields are kept in `extra`: their own dialect writes them back, others report them.
 """
 
 from __future__ import annotations

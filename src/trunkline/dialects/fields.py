@@ -1,0 +1,105 @@
+"""Reading a JSON object field by field, so that nothing is dropped unseen.
+
+Whatever is taken is checked and removed; what is left at the end is what we do not know, and the reader keeps it.
+Errors name the field by its JSON path in the client's own body.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import msgspec
+
+from trunkline.core.errors import BadRequest
+
+T = TypeVar("T")
+
+_NAMES = {
+    str: "a string",
+    int: "an integer",
+    float: "a number",
+    bool: "true or false",
+    dict: "an object",
+    list: "an array",
+}
+_decode = msgspec.json.Decoder().decode
+
+
+def decode_object(body: bytes) -> dict[str, Any]:
+    """The request body as a JSON object. Raises BadRequest."""
+    try:
+        value = _decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadRequest(f"The request body is not valid JSON: {error}.", code="invalid_json") from error
+    except RecursionError as error:
+        raise BadRequest("The request body is nested too deeply.", code="invalid_json") from error
+    if not isinstance(value, dict):
+        raise BadRequest(f"The request body must be a JSON object, not {_name(value)}.", code="invalid_json")
+    return value
+
+
+def _name(value: Any) -> str:
+    return "null" if value is None else _NAMES.get(type(value), type(value).__name__)
+
+
+def wrong(path: str, wanted: str, value: Any) -> BadRequest:
+    return BadRequest(f"{path} must be {wanted}, not {_name(value)}.", param=path)
+
+
+class Fields:
+    """One JSON object being read. `at` is its path, "" for the body itself. The dict is consumed."""
+
+    __slots__ = ("at", "left")
+
+    def __init__(self, value: Any, at: str = "") -> None:
+        if type(value) is not dict:
+            raise wrong(at or "The request body", "an object", value)
+        self.left: dict[str, Any] = value
+        self.at = at
+
+    def path(self, name: str) -> str:
+        return f"{self.at}.{name}" if self.at else name
+
+    def need(self, name: str, kind: type[T]) -> T:
+        """A field that must be there. Raises BadRequest."""
+        value = self.left.pop(name, None)
+        if type(value) is kind:
+            return value
+        if value is None:
+            path = self.path(name)
+            raise BadRequest(f"{path} is required and must be {_NAMES[kind]}.", param=path)
+        raise wrong(self.path(name), _NAMES[kind], value)
+
+    def get(self, name: str, kind: type[T]) -> T | None:
+        """A field that may be absent or null. Raises BadRequest on another type."""
+        value = self.left.pop(name, None)
+        if value is None or type(value) is kind:
+            return value
+        raise wrong(self.path(name), _NAMES[kind], value)
+
+    def number(self, name: str) -> float | None:
+        value = self.left.pop(name, None)
+        if value is None or type(value) is float:
+            return value
+        if type(value) is int:
+            return float(value)
+        raise wrong(self.path(name), "a number", value)
+
+    def any(self, name: str) -> Any:
+        return self.left.pop(name, None)
+
+    def strings(self, name: str) -> list[str] | None:
+        """An array of strings; a single string stands for an array of one."""
+        value = self.left.pop(name, None)
+        if value is None:
+            return None
+        if type(value) is str:
+            return [value]
+        if type(value) is list and all(type(item) is str for item in value):
+            return value
+        raise wrong(self.path(name), "a string or an array of strings", value)
+
+    def rest(self) -> dict[str, Any] | None:
+        """What nobody took: fields we do not know. Nulls say nothing and are passed over."""
+        left = {name: value for name, value in self.left.items() if value is not None}
+        return left or None
