@@ -191,6 +191,8 @@ class Reasoning(Struct, frozen=True):
 class Request(Struct):
     model: str
     messages: list[Message]
+    dialect: str = ""
+    """The client's dialect: whose fields `extra` holds, here and in messages, parts and tools."""
     tools: list[Tool | ForeignTool] = field(default_factory=list)
     tool_choice: ToolChoice | None = None
     parallel_tool_calls: bool | None = None

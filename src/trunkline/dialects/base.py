@@ -46,6 +46,8 @@ class Envelope(Struct, frozen=True):
     """Chat streams: send the final usage chunk."""
     model: str = ""
     """As the caller named it: shown where the upstream names none."""
+    created: int = 0
+    """When the call arrived, seconds since the epoch: shown where the upstream gives no time."""
 
 
 class Reader(Protocol):
