@@ -33,6 +33,8 @@ class Started(Struct, frozen=True):
     model: str
     created: int = 0
     extra: dict[str, Any] | None = None
+    dialect: str = ""
+    """The upstream's dialect: whose fields `extra`, `details` and `data` hold, here and in all that follows."""
 
 
 class PartStarted(Struct, frozen=True):

@@ -34,6 +34,10 @@ class Quirks(Struct, frozen=True):
     """`core.request.Request` attributes that this model refuses: left out and reported as lost."""
     adaptive_thinking: bool = False
     """Anthropic: the model wants `thinking: adaptive` with `output_config.effort` rather than a token budget."""
+    system_turns: bool = False
+    """Anthropic: the model takes role `system` among the messages; a user turn carries the text otherwise."""
+    prefill: bool = True
+    """Anthropic: the model continues a conversation that ends with an assistant message."""
     developer_role: bool = True
     """Chat: whether role `developer` is known; `system` is sent otherwise."""
 
