@@ -179,12 +179,15 @@ class OutputFormat(Struct, frozen=True):
     strict: bool | None = None
 
 
+ThinkingMode = Literal["enabled", "adaptive", "disabled", "between_tools"]
+
+
 class Reasoning(Struct, frozen=True):
     """How hard to think: a level, a token budget, or both. `mode` is Anthropic's thinking type where one was given."""
 
     effort: str | None = None
     budget: int | None = None
-    mode: Literal["enabled", "adaptive", "disabled", "between_tools"] | None = None
+    mode: ThinkingMode | None = None
     display: str | None = None
 
 

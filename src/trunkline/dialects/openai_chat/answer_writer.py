@@ -1,0 +1,295 @@
+"""Events written as a Chat Completions answer, streamed or whole.
+
+A stream's delta is written by joining a prefix that never changes with the encoded text: encoding the whole chunk anew
+would cost four times as much. Chat has no field for reasoning; the text goes into `reasoning_content` (as DeepSeek and
+vLLM name it) and what must be sent back unchanged, signatures and encrypted thoughts, into `reasoning_details` (as
+OpenRouter names it): `request_reader` takes both back.
+"""
+
+from __future__ import annotations
+
+from typing import Any, assert_never
+
+import msgspec
+
+from trunkline.core.errors import GatewayError
+from trunkline.core.events import (
+    ArgumentsDelta,
+    CitationDelta,
+    Event,
+    Failed,
+    Finished,
+    Logprobs,
+    Opaque,
+    OpaqueDelta,
+    PartFinished,
+    PartStarted,
+    Reason,
+    ReasoningDelta,
+    SignatureDelta,
+    Started,
+    TextDelta,
+)
+from trunkline.core.usage import Usage
+from trunkline.dialects.base import Envelope
+from trunkline.dialects.openai_chat.errors import error_object
+from trunkline.dialects.openai_chat.usage import write_usage
+from trunkline.dialects.sse import data
+
+_encode = msgspec.json.Encoder().encode
+
+FINISH_REASONS: dict[Reason, str] = {
+    "stop": "stop",
+    "stop_sequence": "stop",
+    "pause": "stop",
+    "length": "length",
+    "context_window": "length",
+    "tool_calls": "tool_calls",
+    "content_filter": "content_filter",
+    "refusal": "content_filter",
+    "error": "stop",
+}
+
+
+def stream_error(error: GatewayError) -> bytes:
+    """An error inside a stream: OpenAI's SDK raises `APIError` on it. `[DONE]` must not follow."""
+    return data(_encode({"error": error_object(error)}))
+
+
+def citation(wire: dict[str, Any]) -> dict[str, Any] | None:
+    """An annotation as chat knows it, or None: it cites web pages only."""
+    if wire.get("type") == "url_citation":
+        return wire
+    if wire.get("type") == "web_search_result_location" and isinstance(url := wire.get("url"), str):
+        page = {"url": url, "title": wire.get("title") or "", "start_index": 0, "end_index": 0}
+        return {"type": "url_citation", "url_citation": page}
+    return None
+
+
+def tool_call(part: PartStarted) -> dict[str, Any]:
+    """A tool call as it begins, without arguments."""
+    if part.kind == "custom_tool_call":
+        return {"id": part.id, "type": "custom", "custom": {"name": part.name, "input": ""}}
+    return {"id": part.id, "type": "function", "function": {"name": part.name, "arguments": ""}}
+
+
+class StreamWriter:
+    def __init__(self, envelope: Envelope) -> None:
+        self.lost: list[str] = []
+        self._envelope = envelope
+        self._head: dict[str, Any] = {}
+        self._text: dict[int, tuple[bytes, bytes]] = {}
+        """Part index to the bytes before and after the encoded text of its deltas."""
+        self._parts: dict[int, PartStarted] = {}
+        self._calls: dict[int, int] = {}
+        """Part index to the call's number within its choice."""
+        self._counts: dict[int, int] = {}
+        self._roles: set[int] = set()
+        self._usage: Usage | None = None
+        self._failed = False
+
+    def feed(self, event: Event) -> bytes:
+        match event:
+            case TextDelta(index, text) | ReasoningDelta(index, text) | ArgumentsDelta(index, text):
+                before, after = self._text[index]
+                return before + _encode(text) + after
+            case PartStarted():
+                return self._part(event)
+            case SignatureDelta(index, signature):
+                detail = {"type": "reasoning.text", "signature": signature, "index": 0}
+                return self._delta(self._parts[index].choice, {"reasoning_details": [detail]})
+            case PartFinished() | Opaque() | OpaqueDelta():
+                return self._opaque(event)
+            case Finished():
+                return self._finish(event)
+            case Usage():
+                self._usage = event
+                return b""
+            case Started():
+                return self._start(event)
+            case CitationDelta(index, wire):
+                annotation = citation(wire)
+                return self._delta(self._parts[index].choice, {"annotations": [annotation]}) if annotation else b""
+            case Logprobs(choice, values):
+                return self._chunk([{"index": choice, "delta": {}, "logprobs": values, "finish_reason": None}])
+            case Failed(error):
+                self._failed = True
+                return stream_error(error)
+            case _:
+                assert_never(event)
+
+    def eof(self) -> bytes:
+        if self._failed:
+            return b""
+        if self._envelope.include_usage and self._usage is not None:
+            return self._chunk([], usage=write_usage(self._usage)) + data(b"[DONE]")
+        return data(b"[DONE]")
+
+    def _start(self, event: Started) -> bytes:
+        self._head = {
+            "id": event.id,
+            "object": "chat.completion.chunk",
+            "created": event.created or self._envelope.created,
+            "model": event.model or self._envelope.model,
+            **(event.extra or {}),
+        }
+        self._roles.add(0)
+        return self._delta(0, {"role": "assistant", "content": ""})
+
+    def _part(self, event: PartStarted) -> bytes:
+        self._parts[event.index] = event
+        role = b""
+        if event.choice not in self._roles:
+            self._roles.add(event.choice)
+            role = self._delta(event.choice, {"role": "assistant", "content": ""})
+        match event.kind:
+            case "text":
+                self._template(event, {"content": ""})
+            case "refusal":
+                self._template(event, {"refusal": ""})
+            case "reasoning":
+                self._template(event, {"reasoning_content": ""})
+            case "redacted_reasoning":
+                detail = {"type": "reasoning.encrypted", "data": (event.data or {}).get("data"), "index": event.index}
+                return role + self._delta(event.choice, {"reasoning_details": [detail]})
+            case "tool_call" | "custom_tool_call":
+                return role + self._call(event)
+            case "media":
+                return role + self._delta(event.choice, {"audio": event.data})
+            case "opaque":
+                self.lost.append("content")
+            case _:
+                assert_never(event.kind)
+        return role
+
+    def _call(self, event: PartStarted) -> bytes:
+        number = self._counts.get(event.choice, 0)
+        self._counts[event.choice] = number + 1
+        body = "custom" if event.kind == "custom_tool_call" else "function"
+        field = "input" if event.kind == "custom_tool_call" else "arguments"
+        self._template(event, {"tool_calls": [{"index": number, body: {field: ""}}]})
+        return self._delta(event.choice, {"tool_calls": [{"index": number, **tool_call(event)}]})
+
+    def _template(self, event: PartStarted, delta: dict[str, Any]) -> None:
+        """Cut the chunk of an empty delta at its empty string: the only thing that changes goes between."""
+        before, _, after = self._delta(event.choice, delta).rpartition(b'""')
+        self._text[event.index] = (before, after)
+
+    def _opaque(self, event: PartFinished | Opaque | OpaqueDelta) -> bytes:
+        if isinstance(event, Opaque) and "prompt_filter_results" in event.data:
+            return self._chunk([], **event.data)
+        return b""
+
+    def _finish(self, event: Finished) -> bytes:
+        choice = {"index": event.choice, "delta": {}, **(event.extra or {})}
+        return self._chunk([choice | {"finish_reason": FINISH_REASONS[event.reason]}])
+
+    def _delta(self, choice: int, delta: dict[str, Any]) -> bytes:
+        return self._chunk([{"index": choice, "delta": delta, "finish_reason": None}])
+
+    def _chunk(self, choices: list[dict[str, Any]], **more: Any) -> bytes:
+        if self._envelope.include_usage:
+            more.setdefault("usage", None)
+        return data(_encode(self._head | {"choices": choices} | more))
+
+
+class WholeWriter:
+    def __init__(self, envelope: Envelope) -> None:
+        self.lost: list[str] = []
+        self._envelope = envelope
+        self._head = Started("", "")
+        self._messages: dict[int, dict[str, Any]] = {}
+        self._finished: dict[int, dict[str, Any]] = {}
+        self._logprobs: dict[int, dict[str, Any]] = {}
+        self._parts: dict[int, PartStarted] = {}
+        self._texts: dict[int, list[str]] = {}
+        self._extra: dict[str, Any] = {}
+        self._usage: Usage | None = None
+
+    def feed(self, event: Event) -> bytes:
+        match event:
+            case Started():
+                self._head = event
+            case PartStarted():
+                self._part(event)
+            case TextDelta(index, text) | ReasoningDelta(index, text) | ArgumentsDelta(index, text):
+                self._texts[index].append(text)
+            case SignatureDelta(index, signature):
+                self._message(self._parts[index].choice).setdefault("reasoning_details", []).append(
+                    {"type": "reasoning.text", "text": "".join(self._texts[index]), "signature": signature}
+                )
+            case PartFinished(index):
+                self._close(self._parts[index], "".join(self._texts.pop(index)))
+            case CitationDelta(index, wire):
+                if annotation := citation(wire):
+                    self._message(self._parts[index].choice).setdefault("annotations", []).append(annotation)
+                else:
+                    self.lost.append("citations")
+            case Logprobs(choice, values):
+                self._logprobs[choice] = values
+            case Finished():
+                self._message(event.choice)
+                self._finished[event.choice] = (event.extra or {}) | {"finish_reason": FINISH_REASONS[event.reason]}
+            case Usage():
+                self._usage = event
+            case Opaque(values):
+                self._extra |= {k: v for k, v in values.items() if k == "prompt_filter_results"}
+            case OpaqueDelta():
+                pass  # its part has been reported
+            case Failed(error):
+                raise error
+            case _:
+                assert_never(event)
+        return b""
+
+    def eof(self) -> bytes:
+        head = self._head
+        choices = [
+            {"index": index, "message": message, "logprobs": self._logprobs.get(index)}
+            | self._finished.get(index, {"finish_reason": "stop"})
+            for index, message in sorted(self._messages.items())
+        ]
+        out: dict[str, Any] = {
+            "id": head.id,
+            "object": "chat.completion",
+            "created": head.created or self._envelope.created,
+            "model": head.model or self._envelope.model,
+            "choices": choices,
+        }
+        if self._usage is not None:
+            out["usage"] = write_usage(self._usage)
+        return _encode(out | (head.extra or {}) | self._extra)
+
+    def _message(self, choice: int) -> dict[str, Any]:
+        return self._messages.setdefault(choice, {"role": "assistant", "content": None, "refusal": None})
+
+    def _part(self, event: PartStarted) -> None:
+        self._parts[event.index] = event
+        self._texts[event.index] = []
+        message = self._message(event.choice)
+        match event.kind:
+            case "redacted_reasoning":
+                detail = {"type": "reasoning.encrypted", "data": (event.data or {}).get("data")}
+                message.setdefault("reasoning_details", []).append(detail)
+            case "media":
+                message["audio"] = event.data
+            case "opaque":
+                self.lost.append("content")
+
+    def _close(self, part: PartStarted, text: str) -> None:
+        message = self._message(part.choice)
+        match part.kind:
+            case "text":
+                message["content"] = (message["content"] or "") + text
+            case "refusal":
+                message["refusal"] = (message["refusal"] or "") + text
+            case "reasoning":
+                message["reasoning_content"] = message.get("reasoning_content", "") + text
+            case "tool_call":
+                call = tool_call(part)
+                call["function"]["arguments"] = text
+                message.setdefault("tool_calls", []).append(call)
+            case "custom_tool_call":
+                call = tool_call(part)
+                call["custom"]["input"] = text
+                message.setdefault("tool_calls", []).append(call)

@@ -1,0 +1,332 @@
+"""A Chat Completions request body, read into the core `Request`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from trunkline.core.errors import BadRequest
+from trunkline.core.request import (
+    Audio,
+    CacheMark,
+    Document,
+    FileId,
+    Foreign,
+    ForeignTool,
+    Image,
+    Inline,
+    Message,
+    OutputFormat,
+    Part,
+    Reasoning,
+    RedactedThinking,
+    Refusal,
+    Request,
+    Source,
+    Text,
+    Thinking,
+    ThinkingMode,
+    Tool,
+    ToolCall,
+    ToolChoice,
+    ToolResult,
+    Url,
+)
+from trunkline.dialects.fields import Fields, decode_object, wrong
+
+DIALECT_NAME = "openai_chat"
+
+NAMES = {
+    "max_tokens": "max_completion_tokens",
+    "output": "response_format",
+    "reasoning": "reasoning_effort",
+    "tier": "service_tier",
+}
+"""What this dialect calls the fields of `Request`, where it differs."""
+
+
+def read_request(body: bytes) -> Request:
+    """Raises BadRequest."""
+    top = Fields(decode_object(body))
+    if top.left.get("max_tokens") is not None and top.left.get("max_completion_tokens") is not None:
+        raise BadRequest("Set max_completion_tokens or max_tokens, not both.", param="max_tokens")
+    options = Fields(top.any("stream_options") or {}, "stream_options")
+    names = NAMES if "max_completion_tokens" in top.left else {**NAMES, "max_tokens": "max_tokens"}
+    return Request(
+        dialect=DIALECT_NAME,
+        names=names,
+        model=top.need("model", str),
+        messages=_messages(top.need("messages", list)),
+        tools=_tools(top.get("tools", list) or []),
+        tool_choice=_tool_choice(top.any("tool_choice")),
+        parallel_tool_calls=top.get("parallel_tool_calls", bool),
+        output=_output(top.get("response_format", dict)),
+        max_tokens=top.get("max_completion_tokens", int) or top.get("max_tokens", int),
+        temperature=top.number("temperature"),
+        top_p=top.number("top_p"),
+        top_k=top.get("top_k", int),
+        seed=top.get("seed", int),
+        stop=top.strings("stop"),
+        frequency_penalty=top.number("frequency_penalty"),
+        presence_penalty=top.number("presence_penalty"),
+        logit_bias=top.get("logit_bias", dict),
+        logprobs=top.get("logprobs", bool),
+        top_logprobs=top.get("top_logprobs", int),
+        n=top.get("n", int),
+        reasoning=_reasoning(top),
+        verbosity=top.get("verbosity", str),
+        stream=top.get("stream", bool) or False,
+        include_usage=options.get("include_usage", bool) or False,
+        user=top.get("user", str),
+        metadata=top.get("metadata", dict),
+        tier=top.get("service_tier", str),
+        extra={**(top.rest() or {}), **({"stream_options": rest} if (rest := options.rest()) else {})},
+    )
+
+
+_MODES: dict[str, ThinkingMode] = {
+    "enabled": "enabled",
+    "adaptive": "adaptive",
+    "disabled": "disabled",
+    "between_tools": "between_tools",
+}
+
+
+def _reasoning(top: Fields) -> Reasoning | None:
+    """OpenAI's `reasoning_effort`; beside it the two shapes with which chat clients reach other families' models:
+    OpenRouter's `reasoning` object and Anthropic's `thinking` object."""
+    effort = top.get("reasoning_effort", str)
+    if (thinking := top.left.get("thinking")) is not None and type(thinking) is dict:
+        block = Fields(top.any("thinking"), "thinking")
+        mode = _MODES.get(block.get("type", str) or "")
+        if mode is None:
+            raise BadRequest(f"thinking.type must be one of {', '.join(_MODES)}.", param="thinking.type")
+        return Reasoning(effort, block.get("budget_tokens", int), mode, block.get("display", str))
+    if (routed := top.left.get("reasoning")) is not None and type(routed) is dict:
+        block = Fields(dict(routed), "reasoning")
+        read = Reasoning(block.get("effort", str) or effort, block.get("max_tokens", int))
+        if not block.rest() and (read.effort or read.budget):
+            top.any("reasoning")
+            return read
+    return Reasoning(effort) if effort else None
+
+
+# ── Messages ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _messages(items: list[Any]) -> list[Message]:
+    return [_message(Fields(item, f"messages[{i}]")) for i, item in enumerate(items)]
+
+
+def _message(fields: Fields) -> Message:
+    role = fields.need("role", str)
+    parts: list[Part]
+    match role:
+        case "system" | "developer" | "user":
+            parts = _content(fields)
+        case "assistant":
+            parts = _assistant(fields)
+        case "tool":
+            at = fields.at
+            parts = [ToolResult(fields.need("tool_call_id", str), _content(fields), at=at, cache=_cache(fields))]
+        case _:
+            path = fields.path("role")
+            raise BadRequest(f"{path} must be system, developer, user, assistant or tool, not {role!r}.", param=path)
+    cache = _cache(fields)
+    if cache is not None and parts and isinstance(last := parts[-1], Text | Image | Document):
+        last.cache = cache
+    return Message(role, parts, fields.get("name", str), fields.rest(), fields.at)
+
+
+def _assistant(fields: Fields) -> list[Part]:
+    """Reasoning first: a replayed turn must begin with it where its maker checks (Anthropic)."""
+    parts: list[Part] = _thinking(fields)
+    if fields.left.get("content") is not None:
+        parts += _content(fields)
+    if refusal := fields.get("refusal", str):
+        parts.append(Refusal(refusal, fields.path("refusal")))
+    for i, item in enumerate(fields.get("tool_calls", list) or []):
+        parts.append(_tool_call(Fields(item, f"{fields.at}.tool_calls[{i}]")))
+    if not parts and "content" not in fields.left and not fields.left.keys() & {"function_call", "audio"}:
+        raise BadRequest(f"{fields.at} needs content or tool_calls.", param=fields.path("content"))
+    return parts
+
+
+def _thinking(fields: Fields) -> list[Part]:
+    """What `answer_writer` (and OpenRouter) gives: the text, and `reasoning_details` with signatures beside it. Details
+    of a kind that we do not know stay where they are."""
+    plain = fields.get("reasoning_content", str) or fields.get("reasoning", str)
+    fields.any("reasoning")
+    parts: list[Part] = []
+    items = fields.left.get("reasoning_details")
+    if type(items) is list and all(type(item) is dict and item.get("type") in _DETAILS for item in items):
+        del fields.left["reasoning_details"]
+        parts += [_detail(Fields(item, f"{fields.at}.reasoning_details[{i}]"), plain) for i, item in enumerate(items)]
+    if plain and not any(isinstance(part, Thinking) for part in parts):
+        parts.insert(0, Thinking(plain, at=fields.path("reasoning_content")))
+    return parts
+
+
+_DETAILS = {"reasoning.text", "reasoning.summary", "reasoning.encrypted"}
+
+
+def _detail(fields: Fields, plain: str | None) -> Part:
+    kind = fields.any("type")
+    if kind == "reasoning.encrypted":
+        return RedactedThinking(fields.need("data", str), fields.at)
+    text = fields.get("text" if kind == "reasoning.text" else "summary", str)
+    return Thinking(plain or "" if text is None else text, fields.get("signature", str), fields.rest(), fields.at)
+
+
+def _tool_call(fields: Fields) -> ToolCall:
+    kind = fields.get("type", str) or "function"
+    if kind not in {"function", "custom"}:
+        raise BadRequest(f"{fields.path('type')} must be function or custom, not {kind!r}.", param=fields.path("type"))
+    custom = kind == "custom"
+    body = Fields(fields.need(kind, dict), fields.path(kind))
+    call_id = fields.need("id", str)
+    fields.any("index")
+    text = body.get("input" if custom else "arguments", str) or ""
+    return ToolCall(call_id, body.need("name", str), text, custom, extra=fields.rest(), at=fields.at)
+
+
+def _cache(fields: Fields) -> CacheMark | None:
+    """Anthropic's marker as chat clients send it to hosts that pass it on."""
+    mark = fields.get("cache_control", dict)
+    return None if mark is None else CacheMark(mark.get("ttl"))
+
+
+def _content(fields: Fields) -> list[Part]:
+    content = fields.any("content")
+    path = fields.path("content")
+    if type(content) is str:
+        return [Text(content, at=path)]
+    if type(content) is not list:
+        raise wrong(path, "a string or an array of parts", content)
+    return [_part(Fields(item, f"{path}[{i}]")) for i, item in enumerate(content)]
+
+
+def _part(fields: Fields) -> Part:
+    whole = dict(fields.left)
+    kind = fields.need("type", str)
+    read = _PARTS.get(kind)
+    return Foreign(DIALECT_NAME, whole, fields.at) if read is None else read(fields)
+
+
+def _text(fields: Fields) -> Part:
+    return Text(fields.need("text", str), _cache(fields), at=fields.at, extra=fields.rest())
+
+
+def _refusal(fields: Fields) -> Part:
+    return Refusal(fields.need("refusal", str), fields.at)
+
+
+def _image(fields: Fields) -> Part:
+    value = fields.any("image_url")
+    inner = Fields({"url": value} if type(value) is str else value, fields.path("image_url"))
+    source = _source(inner.need("url", str), inner.path("url"))
+    detail = inner.get("detail", str)
+    return Image(source, detail, _cache(fields), at=fields.at, extra=fields.rest())
+
+
+def _audio(fields: Fields) -> Part:
+    inner = Fields(fields.need("input_audio", dict), fields.path("input_audio"))
+    return Audio(inner.need("data", str), inner.need("format", str), at=fields.at, extra=fields.rest())
+
+
+def _file(fields: Fields) -> Part:
+    inner = Fields(fields.need("file", dict), fields.path("file"))
+    file_id, data = inner.get("file_id", str), inner.get("file_data", str)
+    if file_id is None and data is None:
+        raise BadRequest(f"{inner.at} needs file_id or file_data.", param=inner.at)
+    source: Source = FileId(file_id) if file_id else _source(data or "", inner.path("file_data"))
+    if isinstance(source, Url) and not source.url.startswith(("http:", "https:")):
+        source = Inline("application/pdf", source.url)
+    return Document(source, inner.get("filename", str), cache=_cache(fields), at=fields.at, extra=fields.rest())
+
+
+_PARTS: dict[str, Callable[[Fields], Part]] = {
+    "text": _text,
+    "refusal": _refusal,
+    "image_url": _image,
+    "input_audio": _audio,
+    "file": _file,
+}
+
+
+def _source(url: str, path: str) -> Source:
+    """A `data:` URL (RFC 2397) is the bytes themselves."""
+    if not url.startswith("data:"):
+        return Url(url)
+    head, comma, data = url[5:].partition(",")
+    media_type, *parameters = head.split(";")
+    if not comma or "base64" not in parameters:
+        raise BadRequest(f"{path}: a data: URL must be base64-encoded, data:<media type>;base64,<data>.", param=path)
+    return Inline(media_type or "application/octet-stream", data)
+
+
+# ── Tools and output ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _tools(items: list[Any]) -> list[Tool | ForeignTool]:
+    return [_tool(Fields(item, f"tools[{i}]")) for i, item in enumerate(items)]
+
+
+def _tool(fields: Fields) -> Tool | ForeignTool:
+    whole = dict(fields.left)
+    if (fields.any("type") or "function") != "function":
+        return ForeignTool(DIALECT_NAME, whole, fields.at)
+    function = Fields(dict(fields.need("function", dict)), fields.path("function"))
+    return Tool(
+        function.need("name", str),
+        function.get("description", str),
+        function.get("parameters", dict),
+        function.get("strict", bool),
+        _cache(fields),
+        at=fields.at,
+        extra={**(fields.rest() or {}), **(function.rest() or {})} or None,
+    )
+
+
+def _tool_choice(value: Any) -> ToolChoice | None:
+    if value is None or value in ("auto", "none", "required"):
+        return None if value is None else ToolChoice(value)
+    path = "tool_choice"
+    fields = Fields(value if type(value) is dict else None, path) if type(value) is dict else None
+    match fields and fields.need("type", str):
+        case "function" | "custom" as kind if fields:
+            return ToolChoice("tool", Fields(fields.need(kind, dict), f"{path}.{kind}").need("name", str))
+        case "allowed_tools" if fields:
+            inner = Fields(fields.need("allowed_tools", dict), f"{path}.allowed_tools")
+            mode = inner.need("mode", str)
+            allowed = tuple(
+                Fields(Fields(item, f"{inner.at}.tools[{i}]").need("function", dict)).need("name", str)
+                for i, item in enumerate(inner.need("tools", list))
+            )
+            return ToolChoice("required" if mode == "required" else "auto", allowed=allowed)
+    raise BadRequest(f"{path} must be auto, none, required, or an object that names a function.", param=path)
+
+
+def _output(value: dict[str, Any] | None) -> OutputFormat | None:
+    if value is None:
+        return None
+    fields = Fields(value, "response_format")
+    match fields.need("type", str):
+        case "text":
+            return None
+        case "json_object":
+            return OutputFormat("json_object")
+        case "json_schema":
+            inner = Fields(fields.need("json_schema", dict), "response_format.json_schema")
+            return OutputFormat(
+                "json_schema",
+                inner.need("name", str),
+                inner.get("description", str),
+                inner.get("schema", dict),
+                inner.get("strict", bool),
+            )
+        case kind:
+            raise BadRequest(
+                f"response_format.type must be text, json_object or json_schema, not {kind!r}.",
+                param="response_format.type",
+            )

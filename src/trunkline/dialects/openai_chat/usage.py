@@ -1,0 +1,61 @@
+"""Chat's `usage` object, both ways. Its totals contain their parts, as ours do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+from trunkline.core.usage import Usage
+
+
+class InputDetails(Struct):
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    audio_tokens: int | None = None
+
+
+class OutputDetails(Struct):
+    reasoning_tokens: int | None = None
+    audio_tokens: int | None = None
+
+
+class WireUsage(Struct):
+    """What hosts really send: most fields may be missing or null; DeepSeek and Mistral name cache hits differently."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+    prompt_tokens_details: InputDetails | None = None
+    completion_tokens_details: OutputDetails | None = None
+    prompt_cache_hit_tokens: int | None = None
+    num_cached_tokens: int | None = None
+    cached_tokens: int | None = None
+
+
+def read_usage(wire: WireUsage) -> Usage:
+    given, taken = wire.prompt_tokens_details or InputDetails(), wire.completion_tokens_details or OutputDetails()
+    cached = given.cached_tokens or wire.prompt_cache_hit_tokens or wire.num_cached_tokens or wire.cached_tokens or 0
+    return Usage(
+        input=wire.prompt_tokens or 0,
+        cache_read=cached,
+        cache_write=given.cache_write_tokens or 0,
+        output=wire.completion_tokens or 0,
+        reasoning=taken.reasoning_tokens or 0,
+        input_audio=given.audio_tokens or 0,
+        output_audio=taken.audio_tokens or 0,
+    )
+
+
+def write_usage(usage: Usage) -> dict[str, Any]:
+    return {
+        "prompt_tokens": usage.input,
+        "completion_tokens": usage.output,
+        "total_tokens": usage.total,
+        "prompt_tokens_details": {
+            "cached_tokens": usage.cache_read,
+            "cache_write_tokens": usage.cache_write,
+            "audio_tokens": usage.input_audio,
+        },
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning, "audio_tokens": usage.output_audio},
+    }
