@@ -1,1 +1,8 @@
-"""The command line. Each command imports what it needs when it runs, so that `--help` is instant."""
+"""The command line. Each command is a module of its own, imported when it is called."""
+
+
+def main() -> None:
+    """The console script `trunkline`."""
+    from trunkline.cli.main import root
+
+    root(prog_name="trunkline")

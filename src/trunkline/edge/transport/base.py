@@ -15,6 +15,7 @@ class TransportSettings(Struct, forbid_unknown_fields=True, frozen=True):
     client: str = "lean"
     """`lean` or `general` (aiohttp: HTTP proxies from the environment)."""
     connect_timeout: float = 5.0
+    """To a connection that is ready for a request: address found, connected, TLS agreed."""
     first_byte_timeout: float = 300.0
     """From the request sent to the response's head."""
     idle_timeout: float = 300.0
@@ -24,6 +25,7 @@ class TransportSettings(Struct, forbid_unknown_fields=True, frozen=True):
     max_connections: int = 1000
     """To one upstream origin; a call that finds none free waits until its own deadline."""
     max_header_size: int = 65_536
+    """Of a response's head, all header fields together."""
     max_body_size: int = 256 * 1024 * 1024
     """Of one whole (non-streamed) response, after decompression."""
     read_buffer: int = 262_144

@@ -1,0 +1,87 @@
+"""The settings described: JSON Schema, with words from the structs' source.
+
+The words are the strings under the fields: whoever changes a setting has its documentation in view.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from typing import Any
+
+import msgspec
+
+from trunkline.config.schema import (
+    Config,
+    LedgerSettings,
+    LogSettings,
+    ModelSettings,
+    SimSettings,
+    StateSettings,
+    TargetSettings,
+    default_database,
+)
+from trunkline.core.secret import Dsn, Secret
+from trunkline.edge.settings import ServerSettings
+from trunkline.edge.transport.base import TransportSettings
+from trunkline.providers.settings import ProviderSettings
+
+SECTIONS: tuple[tuple[str, type[msgspec.Struct]], ...] = (
+    ("Top level", Config),
+    ("`providers.NAME`", ProviderSettings),
+    ("`models.NAME`", ModelSettings),
+    ("`models.NAME.targets[]`", TargetSettings),
+    ("`state`", StateSettings),
+    ("`transport`", TransportSettings),
+    ("`server`", ServerSettings),
+    ("`ledger`", LedgerSettings),
+    ("`log`", LogSettings),
+    ("`sim`", SimSettings),
+)
+"""Every struct of the file, as the reference orders and titles them."""
+
+
+def field_docs(struct: type[msgspec.Struct]) -> dict[str, str]:
+    """The string under each field of a struct, as one line; empty where there is none."""
+    (body,) = ast.parse(textwrap.dedent(inspect.getsource(struct))).body
+    assert isinstance(body, ast.ClassDef)
+    docs: dict[str, str] = {}
+    for node, after in zip(body.body, [*body.body[1:], None], strict=True):
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            text = after.value.value if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant) else ""
+            docs[node.target.id] = " ".join(str(text).split())
+    return docs
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema (2020-12) of the file, a description for every setting."""
+    (root,), definitions = msgspec.json.schema_components((Config,), schema_hook=_hook)
+    for _, struct in SECTIONS:
+        docs = field_docs(struct)
+        for item in msgspec.structs.fields(struct):
+            schema = definitions[struct.__name__]["properties"][item.encode_name]
+            if docs[item.name]:
+                schema["description"] = docs[item.name]
+            if item.default_factory is default_database:
+                schema["default"] = str(default_database())
+            _bound(schema)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Trunkline configuration",
+        **root,
+        "$defs": definitions,
+    }
+
+
+def _hook(kind: type) -> dict[str, Any]:
+    if kind in (Secret, Dsn):
+        return {"type": "string", "minLength": 1}
+    raise NotImplementedError(kind.__name__)
+
+
+def _bound(schema: dict[str, Any]) -> None:
+    """Numbers without bounds of their own are greater than zero, as the reader has it."""
+    for one in schema.get("anyOf", [schema]):
+        if one.get("type") in ("integer", "number") and "minimum" not in one:
+            one["exclusiveMinimum"] = 0

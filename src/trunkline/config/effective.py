@@ -1,0 +1,32 @@
+"""The configuration as it stands, defaults filled in: what `trunkline check` prints. Credentials are masked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from trunkline.config.schema import Config
+from trunkline.core.secret import MASK, Dsn, Secret
+
+
+def effective(config: Config) -> str:
+    """The whole configuration as YAML, credentials masked."""
+    import yaml
+
+    return yaml.safe_dump(masked(config), sort_keys=False, allow_unicode=True, width=120)
+
+
+def masked(config: Config) -> Any:
+    """The whole configuration as plain dicts, lists and scalars, credentials masked."""
+    return msgspec.to_builtins(config, enc_hook=_mask)
+
+
+def _mask(value: object) -> str:
+    match value:
+        case Secret():
+            return MASK
+        case Dsn():
+            return value.masked()
+        case _:
+            raise NotImplementedError(f"no way to write a {type(value).__name__}")

@@ -1,0 +1,148 @@
+"""The configuration's shape: one frozen struct a section, defaults and all. The string under a field is its
+documentation: docs/configuration.md and docs/config.schema.json are made from it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, field
+
+from trunkline.core.call import Capture
+from trunkline.core.secret import Dsn, Secret
+from trunkline.edge.settings import ServerSettings
+from trunkline.edge.transport.base import TransportSettings
+from trunkline.providers.settings import ProviderSettings
+
+LATER = {
+    "kind": ("gemini", "vertex", "bedrock"),
+    "strategy": ("weighted", "least_busy", "latency", "cost", "quota", "complexity"),
+}
+"""Values of these fields that are planned: refused as not available yet, rather than as unknown."""
+
+
+class TargetSettings(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """One entry of a model's `targets:`."""
+
+    target: str
+    """`provider/model`: a name under `providers:`, and what that provider calls the model (for `azure`, the
+    deployment)."""
+    weight: float = 1.0
+    """The share of the calls that strategy `weighted` gives it. Not available yet: leave it out."""
+    base_model: str | None = None
+    """What the target really is, where its name does not tell: the model behind an Azure deployment, such as `gpt-4o`.
+    Prices and capabilities are looked up under it."""
+
+
+class ModelSettings(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """One entry of `models:`: a public model, under a name of your choosing that has no `/` in it."""
+
+    targets: Annotated[tuple[TargetSettings, ...], Meta(min_length=1, max_length=64)]
+    """What may answer, in order of preference."""
+    strategy: Literal["priority"] = "priority"
+    """How a target is chosen. `priority`: the first; the next one where it fails before its answer has begun."""
+    fallback: tuple[str, ...] = ()
+    """Public models to try, in this order, when every target has failed."""
+
+
+def default_database() -> Dsn:
+    return Dsn("sqlite:///trunkline.db")
+
+
+class StateSettings(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """The `state:` section: what outlives a call, and where it is kept."""
+
+    hot: str = "memory://"
+    """Where the counters are kept that every call touches. Only `memory://`, each process its own, for now."""
+    durable: Dsn | None = field(default_factory=default_database)
+    """The database of keys and ledger: `sqlite:///relative.db`, `sqlite:////absolute.db` or
+    `postgresql://user:password@host/name`. `null`: none, which needs `auth: open`."""
+    directory: str = ".trunkline"
+    """Where each process keeps its journal, and where the secret file is made that key hashes are keyed with."""
+
+
+class LedgerSettings(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """The `ledger:` section."""
+
+    capture: Capture = "metadata"
+    """What is kept of a call beside its counts and costs: `none`, nothing; `metadata`, tags, attempts and error
+    messages; `full`, the bodies of request and answer too. A key can say otherwise for its own calls."""
+
+
+class LogSettings(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """The `log:` section."""
+
+    format: Literal["auto", "json", "pretty"] = "auto"
+    """`json`, one object a line; `pretty`, for people; `auto`, pretty on a terminal and JSON elsewhere."""
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least serious message that is written."""
+
+
+class SimSettings(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """The `sim:` section: the built-in simulator, whose models are `sim/…`."""
+
+    enabled: bool | None = None
+    """Whether its models are served. Where left out: only while no provider is configured."""
+
+
+class Config(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """The whole file. Every key is optional."""
+
+    listen: str = "127.0.0.1:4000"
+    """`host:port` to serve on; an IPv6 host in brackets; port 0 for any free one."""
+    auth: Literal["required", "open"] = "required"
+    """`required`: every call needs a key made by `trunkline keys create`. `open`: no keys; anyone who reaches the port
+    spends your money, so it is refused on any but a loopback address."""
+    admin_key: Secret | None = None
+    """The credential of `/admin/v1`; those endpoints are off where left out. At least 16 characters."""
+    auth_secret: Secret | None = None
+    """Keys are stored as a hash keyed with this. Where left out, one is made and kept beside the database. Changing it
+    makes every key unknown. At least 32 characters."""
+    providers: dict[str, ProviderSettings] = field(default_factory=dict)
+    """Whom to call, by a name of your choosing."""
+    models: dict[str, ModelSettings] = field(default_factory=dict)
+    """Public models, by name. Without any, `provider/model` still addresses every provider."""
+    state: StateSettings = field(default_factory=StateSettings)
+    """Where keys, ledger and counters are kept."""
+    transport: TransportSettings = field(default_factory=TransportSettings)
+    """The HTTP client that calls the providers."""
+    server: ServerSettings = field(default_factory=ServerSettings)
+    """The HTTP server that the clients call."""
+    ledger: LedgerSettings = field(default_factory=LedgerSettings)
+    """What is written down of every call."""
+    log: LogSettings = field(default_factory=LogSettings)
+    """The process's own messages, on standard error."""
+    sim: SimSettings = field(default_factory=SimSettings)
+    """The built-in simulator."""
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host (without brackets) and port of `listen`."""
+        return split_address(self.listen)
+
+    @property
+    def simulates(self) -> bool:
+        """Whether the simulator's models are served."""
+        return not self.providers if self.sim.enabled is None else self.sim.enabled
+
+
+def split_address(text: str) -> tuple[str, int]:
+    """`host:port`, the host of IPv6 in brackets. Raises ValueError, with a message that says how to write it."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not (port.isascii() and port.isdigit()) or int(port) > 65_535:
+        raise ValueError('expected "host:port", such as "127.0.0.1:4000"')
+    if host.startswith("[") and host.endswith("]"):
+        return str(ipaddress.IPv6Address(host[1:-1])), int(port)
+    if ":" in host or "[" in host or "/" in host:
+        raise ValueError('expected "host:port"; an IPv6 address goes in brackets, such as "[::1]:4000"')
+    return host, int(port)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a server that listens on `host`. Names other than localhost may resolve to
+    anything, so they count as reachable."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,62 @@
+"""Values that must not be seen: a log line, a traceback or a dumped struct shows the mask, never the text.
+
+`Secret` is deliberately no `str`: formatting it, joining it or sending it by accident yields the mask, and a type
+checker objects. Whoever needs the text says so with `reveal()`.
+"""
+
+from __future__ import annotations
+
+import hmac
+from urllib.parse import urlsplit
+
+MASK = "********"
+
+
+class Secret:
+    """A credential. Compares in constant time; hashes by its text."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        return self._text
+
+    def __str__(self) -> str:
+        return MASK
+
+    def __repr__(self) -> str:
+        return f"Secret({MASK!r})"
+
+    def __bool__(self) -> bool:
+        return bool(self._text)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and hmac.compare_digest(self._text.encode(), other._text.encode())
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+
+class Dsn(str):
+    """A database's URL. A plain string to those who connect; its repr, and so every struct's, hides the password."""
+
+    __slots__ = ()
+
+    def masked(self) -> str:
+        """The URL with its password and its query's values replaced by the mask."""
+        head, _, query = self.partition("?")
+        scheme, separator, rest = head.partition("://")
+        credentials, at, host = rest.rpartition("@")
+        user = credentials.partition(":")
+        shown = f"{user[0]}:{MASK}@" if user[1] else f"{user[0]}{at}"
+        return f"{scheme}{separator}{shown}{host}" + (f"?{MASK}" if query else "")
+
+    def __repr__(self) -> str:
+        return repr(self.masked())
+
+    @property
+    def scheme(self) -> str:
+        """Without SQLAlchemy's driver suffix, in lower case: `postgresql+psycopg://…` is `postgresql`."""
+        return urlsplit(self).scheme.partition("+")[0]
