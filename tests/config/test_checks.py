@@ -1,0 +1,104 @@
+"""What no single field can know."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from trunkline.config import Config, ConfigError, load
+
+KEY = "kind: openai, api_key: k"
+MODEL = "targets: [{target: o/m}]"
+PROVIDERS = f"providers: {{o: {{{KEY}}}}}\n"
+
+
+def read(tmp_path: Path, text: str, insecure: bool = False) -> Config:
+    path = tmp_path / "trunkline.yaml"
+    path.write_text(text, "utf-8")
+    return load(path, {}, insecure)
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "message"),
+    [
+        ("listen: '4000'", "listen", 'expected "host:port"'),
+        ("listen: a:99999", "listen", 'expected "host:port"'),
+        ("listen: ::1:4000", "listen", "an IPv6 address goes in brackets"),
+        ("auth: open\nlisten: 0.0.0.0:4000", "auth", "lets everyone who reaches 0.0.0.0 spend your money"),
+        ("auth: open\nlisten: '[::]:4000'", "auth", "lets everyone who reaches ::"),
+        ("auth: open\nlisten: gateway:4000", "auth", "lets everyone who reaches gateway"),
+        ("auth_secret: short", "auth_secret", "shorter than 32 characters"),
+        ("admin_key: short", "admin_key", "shorter than 16 characters"),
+        ("state: {durable: null}", "state.durable", "`auth: required` needs a database"),
+        ("state: {durable: 'mysql://h/d'}", "state.durable", "begins with sqlite:/// or postgresql://"),
+        ("state: {hot: 'redis://h'}", "state.hot", "Redis is not available yet"),
+        ("state: {hot: disk}", "state.hot", 'expected "memory://"'),
+        ("transport: {client: leen}", "transport.client", 'did you mean "lean"?'),
+        (f"providers: {{'a b': {{{KEY}}}}}", "providers.a b", "a provider's name has"),
+        (f"providers: {{sim: {{{KEY}}}}}\nsim: {{enabled: true}}", "providers.sim", "is the built-in simulator"),
+        ("providers: {a: {kind: azure, api_key: k}}", "providers.a.endpoint", "is required for kind azure"),
+        ("providers: {a: {kind: openai-compatible}}", "providers.a.base_url", "is required for kind openai-compatible"),
+        (f"providers: {{a: {{{KEY}, endpoint: 'https://x'}}}}", "providers.a.endpoint", "means nothing to kind openai"),
+        (f"providers: {{a: {{{KEY}, base_url: ftp://x}}}}", "providers.a.base_url", "expected an http:// or https://"),
+        (f"providers: {{a: {{{KEY}, base_url: 'https://'}}}}", "providers.a.base_url", "expected an http:// or"),
+        (f"providers: {{a: {{{KEY}, base_url: 'http://[x'}}}}", "providers.a.base_url", "is not a URL"),
+        (f"providers: {{a: {{{KEY}, base_url: 'http://a:b@x'}}}}", "providers.a.base_url", "must not hold credentials"),
+        (f"providers: {{a: {{{KEY}, base_url: 'http://x/?a=b'}}}}", "providers.a.base_url", "must end with its path"),
+        (
+            f"providers: {{a: {{{KEY}, base_url: 'http://localhost:4000'}}}}",
+            "providers.a.base_url",
+            "this gateway itself",
+        ),
+        (f"providers: {{a: {{{KEY}, headers: {{'a b': c}}}}}}", "providers.a.headers.a b", "not a header field's name"),
+        (f"providers: {{a: {{{KEY}, headers: {{Host: c}}}}}}", "providers.a.headers.Host", "set by the gateway itself"),
+        (f"providers: {{a: {{{KEY}, headers: {{x: é}}}}}}", "providers.a.headers.x", "must be ASCII"),
+        (f"providers: {{a: {{{KEY}, models: [m, n, m]}}}}", "providers.a.models[2]", '"m" is listed twice'),
+        (
+            "providers: {a: {kind: azure, api_key: k, endpoint: 'https://x', api_version: v1}}",
+            "providers.a.api_version",
+            "expected a date",
+        ),
+        (f"{PROVIDERS}models: {{a/b: {{{MODEL}}}}}", "models.a/b", "has no /"),
+        (f"{PROVIDERS}models: {{'a b': {{{MODEL}}}}}", "models.a b", "none of them blank"),
+        (f"{PROVIDERS}models: {{a: {{targets: [{{target: m}}]}}}}", "models.a.targets[0].target", "provider/model"),
+        (f"{PROVIDERS}models: {{a: {{targets: [{{target: p/m}}]}}}}", "models.a.targets[0].target", "known: o"),
+        (
+            f"{PROVIDERS}models: {{a: {{targets: [{{target: o/m, weight: 2}}]}}}}",
+            "models.a.targets[0].weight",
+            "not available yet",
+        ),
+        (f"{PROVIDERS}models: {{a: {{{MODEL}, fallback: [b]}}}}", "models.a.fallback[0]", 'no public model "b"'),
+        (f"{PROVIDERS}models: {{a: {{{MODEL}, fallback: [a]}}}}", "models.a.fallback[0]", "goes round in circles"),
+        (
+            f"{PROVIDERS}models: {{a: {{{MODEL}, fallback: [b]}}, b: {{{MODEL}, fallback: [a]}}}}",
+            "models.b.fallback[0]",
+            '"a" falls back to "b"',
+        ),
+    ],
+)
+def test_a_contradiction_is_refused(tmp_path: Path, text: str, key: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path, text)
+    found = [(one.key, one.message) for one in caught.value.problems]
+    assert any(one[0] == key and message in one[1] for one in found), found
+    assert all(one.line > 0 for one in caught.value.problems)
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:1", "127.9.9.9:1", "localhost:1", "'[::1]:1'"])
+def test_open_on_loopback_is_fine(tmp_path: Path, listen: str) -> None:
+    assert read(tmp_path, f"auth: open\nlisten: {listen}").auth == "open"
+
+
+def test_open_to_all_has_to_be_asked_for(tmp_path: Path) -> None:
+    assert read(tmp_path, "auth: open\nlisten: 0.0.0.0:4000", insecure=True).address == ("0.0.0.0", 4000)
+
+
+def test_no_database_is_fine_without_keys(tmp_path: Path) -> None:
+    assert read(tmp_path, "auth: open\nstate: {durable: null}").state.durable is None
+
+
+def test_models_may_stand_on_the_simulator(tmp_path: Path) -> None:
+    assert "a" in read(tmp_path, "models: {a: {targets: [{target: sim/sim-small}]}}").models
+    with pytest.raises(ConfigError, match='there is no provider "sim"; known: o'):
+        read(tmp_path, f"{PROVIDERS}models: {{a: {{targets: [{{target: sim/sim-small}}]}}}}")
