@@ -1,0 +1,81 @@
+"""Anthropic's Messages API: also Claude on Azure and, with its own envelope, on Bedrock and Vertex."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Struct
+
+from trunkline.core.call import Headers, Peek
+from trunkline.core.errors import BadRequest, GatewayError, UpstreamError
+from trunkline.core.reply import Flow
+from trunkline.core.request import Request
+from trunkline.dialects.anthropic import answer_reader, answer_writer, errors, request_reader, request_writer, tap
+from trunkline.dialects.anthropic.request_writer import api_version
+from trunkline.dialects.anthropic.vocabulary import NAME
+from trunkline.dialects.base import Dialect, Envelope, Quirks, Reader, Writer
+
+__all__ = ["DIALECT", "Anthropic", "api_version"]
+
+
+class _Peek(Struct):
+    model: str
+    stream: bool | None = None
+    max_tokens: int | None = None
+
+
+_peek = msgspec.json.Decoder(_Peek).decode
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_encode = msgspec.json.Encoder().encode
+
+
+class Anthropic:
+    name = NAME
+    ping = b'event: ping\ndata: {"type": "ping"}\n\n'
+
+    def peek(self, body: bytes) -> Peek:
+        try:
+            seen = _peek(body)
+        except msgspec.ValidationError as error:
+            raise BadRequest(f"The request body is not a Messages request: {error}.") from error
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise BadRequest(f"The request body is not valid JSON: {error}.", code="invalid_json") from error
+        except RecursionError as error:
+            raise BadRequest("The request body is nested too deeply.", code="invalid_json") from error
+        return Peek(seen.model, bool(seen.stream), True, seen.max_tokens)
+
+    def patch(self, body: bytes, model: str, peek: Peek, quirks: Quirks) -> bytes:
+        if model == peek.model:
+            return body
+        fields = _fields(body)
+        fields["model"] = msgspec.Raw(_encode(model))
+        return _encode(fields)
+
+    def read_request(self, body: bytes) -> Request:
+        return request_reader.read_request(body)
+
+    def write_request(self, request: Request, model: str, quirks: Quirks, lost: list[str]) -> bytes:
+        return request_writer.write_request(request, model, quirks, lost)
+
+    def tap(self, peek: Peek) -> Flow:
+        return tap.StreamTap() if peek.stream else tap.WholeTap()
+
+    def reader(self, stream: bool) -> Reader:
+        return answer_reader.AnswerReader(stream)
+
+    def writer(self, envelope: Envelope) -> Writer:
+        return answer_writer.StreamWriter(envelope) if envelope.stream else answer_writer.WholeWriter(envelope)
+
+    def read_error(self, status: int, headers: Headers, body: bytes) -> UpstreamError:
+        return errors.read_error(status, headers, body)
+
+    def write_error(self, error: GatewayError, request_id: str) -> bytes:
+        return errors.write_error(error, request_id)
+
+    def error_status(self, error: GatewayError) -> int:
+        return errors.error_status(error)
+
+    def stream_error(self, error: GatewayError, request_id: str) -> bytes:
+        return errors.stream_error(error, request_id)
+
+
+DIALECT: Dialect = Anthropic()

@@ -1,0 +1,167 @@
+"""Core parts, written as the blocks of a message.
+
+What a block cannot say is reported by the path that the client knows it by. Empty text blocks are left out, because the
+service refuses them and they say nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from trunkline.core.request import (
+    Audio,
+    Document,
+    Extra,
+    FileId,
+    Foreign,
+    Image,
+    Inline,
+    Part,
+    PlainText,
+    RedactedThinking,
+    Refusal,
+    Source,
+    Text,
+    Thinking,
+    Tool,
+    ToolCall,
+    ToolResult,
+    Url,
+)
+from trunkline.dialects.anthropic.vocabulary import NAME, write_cache
+
+Block = dict[str, Any]
+
+_decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_NOTHING = msgspec.Raw(b"{}")
+
+
+class ContentWriter:
+    """`own`: the request came in by this dialect, so its unknown fields go back out. `lost` collects paths."""
+
+    def __init__(self, own: bool, lost: list[str]) -> None:
+        self.own = own
+        self.lost = lost
+
+    def blocks(self, parts: Sequence[Part]) -> list[Block]:
+        return [block for part in parts if (block := self.block(part)) is not None]
+
+    def block(self, part: Part) -> Block | None:
+        """None where there is nothing to say, or no way to say it."""
+        match part:
+            case Text():
+                return self._text(part)
+            case Image():
+                return self._image(part)
+            case Document():
+                return self._document(part)
+            case ToolCall():
+                return self._tool_use(part)
+            case ToolResult():
+                return self._tool_result(part)
+            case Thinking(text=text, signature=str(signature)):
+                block = {"type": "thinking", "thinking": text, "signature": signature}
+                return self.unknown(block, part.extra, part.at)
+            case RedactedThinking(data=data):
+                return {"type": "redacted_thinking", "data": data}
+            case Refusal(text=text):
+                return {"type": "text", "text": text} if text else None
+            case Foreign(dialect=dialect, data=data) if dialect == NAME:
+                return data
+            case Thinking() | Audio() | Foreign():
+                # Thinking without its signature is refused by the service; the others have no block here.
+                self.lost.append(part.at)
+                return None
+
+    def unknown(self, block: Block, extra: Extra | None, at: str) -> Block:
+        """Unknown fields: back where they came from, or reported."""
+        for name, value in (extra or {}).items():
+            if self.own:
+                block.setdefault(name, value)
+            else:
+                self.lost.append(f"{at}.{name}")
+        return block
+
+    def marked(self, block: Block, part: Text | Image | Document | ToolCall | ToolResult | Tool) -> Block:
+        """The block with its cache mark and its unknown fields, which is how all blocks end."""
+        if part.cache is not None:
+            block["cache_control"] = write_cache(part.cache)
+        return self.unknown(block, part.extra, part.at)
+
+    def _text(self, part: Text) -> Block | None:
+        if part.text:
+            return self.marked({"type": "text", "text": part.text}, part)
+        if part.cache is not None:
+            self.lost.append(f"{part.at}.cache_control")
+        return None
+
+    def _image(self, part: Image) -> Block:
+        if part.detail is not None:
+            self.lost.append(f"{part.at}.detail")
+        return self.marked({"type": "image", "source": _source(part.source)}, part)
+
+    def _document(self, part: Document) -> Block:
+        block: Block = {"type": "document", "source": _source(part.source)}
+        for name in ("title", "context", "citations"):
+            if (value := getattr(part, name)) is not None:
+                block[name] = value
+        return self.marked(block, part)
+
+    def _tool_use(self, part: ToolCall) -> Block:
+        return self.marked({"type": "tool_use", "id": part.id, "name": part.name, "input": self._input(part)}, part)
+
+    def _input(self, part: ToolCall) -> Any:
+        """The arguments as an object. The JSON text goes in as it is: decoding it could change its numbers. Text that
+        is no object (an answer cut off in the middle of a call) is wrapped in one, and reported."""
+        if part.custom:
+            return {"input": part.arguments}
+        if not part.arguments.strip():
+            return _NOTHING
+        raw = part.arguments.encode()
+        try:
+            _decode_object(raw)
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            self.lost.append(f"{part.at}.arguments")
+            return {"arguments": part.arguments}
+        return msgspec.Raw(raw)
+
+    def _tool_result(self, part: ToolResult) -> Block:
+        block: Block = {"type": "tool_result", "tool_use_id": part.call_id}
+        if content := self.blocks(part.content):
+            block["content"] = compact(content)
+        if part.is_error:
+            block["is_error"] = True
+        return self.marked(block, part)
+
+
+def compact(blocks: list[Block]) -> str | list[Block]:
+    """One plain text block as a string: the service takes both for the same."""
+    if len(blocks) == 1 and blocks[0].keys() == {"type", "text"}:
+        text: str = blocks[0]["text"]
+        return text
+    return blocks
+
+
+def _source(source: Source) -> Block:
+    match source:
+        case Inline(media_type, data) if media_type.startswith("text/") and (text := _decoded(data)) is not None:
+            return {"type": "text", "media_type": "text/plain", "data": text}  # base64 is for images and PDF alone
+        case Inline(media_type, data):
+            return {"type": "base64", "media_type": media_type, "data": data}
+        case Url(url):
+            return {"type": "url", "url": url}
+        case FileId(file_id):
+            return {"type": "file", "file_id": file_id}
+        case PlainText(text):
+            return {"type": "text", "media_type": "text/plain", "data": text}
+
+
+def _decoded(data: str) -> str | None:
+    try:
+        return base64.b64decode(data, validate=True).decode()
+    except ValueError:
+        return None

@@ -1,0 +1,159 @@
+"""Errors in Anthropic's envelope, both ways: `{"type": "error", "error": {"type", "message"}, "request_id"}`.
+
+Source of the types and statuses: Anthropic API reference, "Errors". The type says more than the status (inside a stream
+there is no status at all), and for some faults only the message tells: a prompt that is too long and an empty account
+both come as a plain 400.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from trunkline.core.call import Headers
+from trunkline.core.errors import GatewayError, Kind, UpstreamError
+from trunkline.dialects.retry import retry_after
+from trunkline.dialects.sse import event
+
+_decode = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
+
+MAX_MESSAGE = 2000
+"""Characters of an upstream's message that are passed on."""
+
+_BY_TYPE: Mapping[str, tuple[Kind, int]] = {
+    "invalid_request_error": ("invalid_request", 400),
+    "authentication_error": ("authentication", 401),
+    "billing_error": ("billing", 402),
+    "permission_error": ("permission", 403),
+    "not_found_error": ("not_found", 404),
+    "conflict_error": ("conflict", 409),
+    "request_too_large": ("too_large", 413),
+    "rate_limit_error": ("rate_limit", 429),
+    "api_error": ("server", 500),
+    "timeout_error": ("timeout", 504),
+    "overloaded_error": ("overloaded", 529),
+}
+"""What a type means, and the status that it has outside a stream."""
+
+_BY_STATUS: Mapping[int, Kind] = {status: kind for kind, status in _BY_TYPE.values()} | {
+    408: "timeout",
+    503: "overloaded",
+}
+
+_BY_MESSAGE: tuple[tuple[str, Kind], ...] = (
+    ("prompt is too long", "context_length"),
+    ("exceed context limit", "context_length"),
+    ("credit balance is too low", "billing"),
+    ("content filtering policy", "content_filter"),
+    ("Overloaded", "overloaded"),
+)
+"""Faults that only the message tells apart."""
+
+_ELSEWHERE: frozenset[Kind] = frozenset(
+    {
+        "authentication", "billing", "permission", "not_found", "conflict", "rate_limit", "quota", "timeout",
+        "overloaded", "server",
+    }
+)  # fmt: skip
+"""Kinds of error that another target may not have: its key, its account, its models, its load. What is left is the
+request's own fault and would fail there too."""
+
+_TYPES: Mapping[Kind, str] = {kind: name for name, (kind, _) in _BY_TYPE.items()} | {
+    "quota": "rate_limit_error",
+    "content_filter": "invalid_request_error",
+    "context_length": "invalid_request_error",
+}
+
+_STATUSES: Mapping[Kind, int] = dict(_BY_TYPE.values()) | {
+    "server": 502,
+    "quota": 429,
+    "content_filter": 400,
+    "context_length": 400,
+}
+_KNOWN_STATUSES = frozenset({400, 401, 402, 403, 404, 405, 408, 409, 413, 422, 429, 499, 500, 502, 503, 504, 529})
+"""Statuses for which Anthropic's SDK has a class, and those that it retries by."""
+
+_SECRETS = re.compile(r"\b(?:sk|pk|key|Bearer)[-_ ][\w.-]{8,}|https?://\S+|\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b")
+"""What an upstream's message must not carry to the client: keys, addresses."""
+
+
+def read_error(status: int, headers: Headers, body: bytes) -> UpstreamError:
+    """An upstream's error answer. Never raises, whatever the body is; text that is not JSON is not shown."""
+    try:
+        value = _decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        value = None
+    found = _envelope(value)
+    return _classify(found, status, headers, body if found else None)
+
+
+def in_band_error(value: Any) -> UpstreamError:
+    """The `error` event of a stream (or an error body under a 200): its type stands in for the status."""
+    found = _envelope(value)
+    return _classify(found, _BY_TYPE.get(_string(found.get("type")) or "", ("server", 502))[1], [], None)
+
+
+def _envelope(value: Any) -> dict[str, Any]:
+    """The error object, wherever this host keeps it; {} where there is none."""
+    match value:
+        case {"error": dict()}:
+            inner: dict[str, Any] = value["error"]
+            return inner
+        case {"error": str(message)} | {"message": str(message)} | {"detail": str(message)}:
+            return {"message": message}
+    return {}
+
+
+def _classify(found: dict[str, Any], status: int, headers: Headers, body: bytes | None) -> UpstreamError:
+    if status < 400:
+        status = 502
+    type_ = _string(found.get("type"))
+    said = _string(found.get("message"))
+    message = _SECRETS.sub("[removed]", said[:MAX_MESSAGE]) if said else f"The upstream answered with status {status}."
+    kind: Kind = _BY_STATUS.get(status, "server" if status >= 500 else "invalid_request")
+    if (stated := _BY_TYPE.get(type_ or "")) is not None:
+        kind = stated[0]
+    if kind in {"invalid_request", "server"}:
+        kind = next((better for words, better in _BY_MESSAGE if words in message), kind)
+    return UpstreamError(
+        message,
+        status=status,
+        kind=kind,
+        code=f"upstream_{kind}",
+        param=_string(found.get("param")),
+        retryable=kind in _ELSEWHERE,
+        retry_after=retry_after(headers),
+        upstream_type=type_,
+        upstream_code=_string(found.get("code")),
+        headers=headers,
+        body=body,
+    )
+
+
+def _string(value: Any) -> str | None:
+    return value if type(value) is str else None
+
+
+# ── The way out ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def error_status(error: GatewayError) -> int:
+    """An overloaded upstream is a 529 here whatever it said; the gateway's own overload stays a 503."""
+    if isinstance(error, UpstreamError) and error.kind == "overloaded":
+        return 529
+    return error.status if error.status in _KNOWN_STATUSES else _STATUSES[error.kind]
+
+
+def write_error(error: GatewayError, request_id: str) -> bytes:
+    inner: dict[str, Any] = {"type": _TYPES[error.kind], "message": error.message, "code": error.code}
+    if error.param is not None:
+        inner["param"] = error.param
+    return _encode({"type": "error", "error": inner, "request_id": request_id or None})
+
+
+def stream_error(error: GatewayError, request_id: str) -> bytes:
+    return event(b"error", write_error(error, request_id))

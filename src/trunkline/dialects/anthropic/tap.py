@@ -1,0 +1,116 @@
+"""The identity path: bytes pass untouched, usage and the end are read on the way.
+
+Nearly all events are deltas, and those are not even parsed: the few that matter are found by a byte pattern that text
+inside JSON cannot contain, because a quote inside a string is written `\\"`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from trunkline.core.errors import GatewayError, UpstreamBroken, UpstreamProtocol
+from trunkline.core.usage import Usage
+from trunkline.dialects.anthropic.errors import in_band_error, stream_error
+from trunkline.dialects.anthropic.usage import merge_usage, read_usage
+from trunkline.dialects.sse import EventTooLarge, Splitter, events
+
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+_OVERHEAD = 130
+"""Bytes of a delta event around its text."""
+
+
+class WholeTap:
+    """A whole answer: one body, fed at once."""
+
+    def __init__(self) -> None:
+        self.usage: Usage | None = None
+        self.complete = False
+        self.error: GatewayError | None = None
+        self.produced = 0
+
+    def feed(self, data: bytes) -> bytes:
+        """Raises UpstreamError where the body is no answer: nothing has been sent yet."""
+        try:
+            answer = _decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise UpstreamProtocol("The upstream's answer is not the JSON of a Messages answer.") from error
+        if answer.get("type") == "error":
+            raise in_band_error(answer)
+        if usage := merge_usage({}, answer.get("usage")):
+            self.usage = read_usage(usage)
+        self.produced = len(data) // 4
+        self.complete = True
+        return data
+
+    def eof(self) -> bytes:
+        return b""
+
+    def fail(self, error: GatewayError) -> bytes:
+        self.error = error
+        return stream_error(error, "")
+
+
+class StreamTap:
+    __slots__ = ("_bytes", "_splitter", "_usage", "complete", "error", "produced", "usage")
+
+    def __init__(self) -> None:
+        self.usage: Usage | None = None
+        self.complete = False
+        self.error: GatewayError | None = None
+        self.produced = 0
+        self._splitter = Splitter()
+        self._usage: dict[str, Any] = {}
+        self._bytes = 0
+        """Of text, roughly: what is left of the deltas without their frames."""
+
+    def feed(self, data: bytes) -> bytes:
+        try:
+            block = self._splitter.feed(data)
+        except EventTooLarge:
+            return self.fail(UpstreamProtocol("The upstream sent an event without end."))
+        if b'_tool_result"' not in block:  # what a server's tool found is not the model's output
+            self._bytes += len(block) - _OVERHEAD * block.count(b"\n\n")
+            self.produced = max(0, self._bytes) // 4
+        if b'"message_' in block or b'"error"' in block:
+            self._read(block)
+        return block
+
+    def eof(self) -> bytes:
+        """A stream that ends without `message_stop` ends with a typed error; half an event is left out."""
+        tail = self._splitter.eof()
+        if tail and not self.complete:
+            self._read(tail)
+        if self.complete or self.error is not None:
+            return tail
+        return self.fail(UpstreamBroken("The upstream's answer ended before it was complete."))
+
+    def fail(self, error: GatewayError) -> bytes:
+        self.error = error
+        return stream_error(error, "")
+
+    def _read(self, block: bytes) -> None:
+        for _, payload in events(block):
+            try:
+                event = _decode(payload)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                continue  # passed on as it is: the client's own parser will say what it thinks
+            self._note(event)
+
+    def _note(self, event: dict[str, Any]) -> None:
+        match event.get("type"):
+            case "message_start":
+                message = event.get("message")
+                self._count(message.get("usage") if isinstance(message, dict) else None)
+            case "message_delta":
+                self._count(event.get("usage"))
+            case "message_stop":
+                self.complete = True
+            case "error":
+                self.error = in_band_error(event)
+
+    def _count(self, usage: Any) -> None:
+        self._usage = merge_usage(self._usage, usage)
+        if self._usage:
+            self.usage = read_usage(self._usage)

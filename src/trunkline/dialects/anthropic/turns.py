@@ -1,0 +1,52 @@
+"""Messages grouped into turns, as the service wants them.
+
+Neighbours of one role make one turn: parallel tool results that came as several messages must reach the model in a
+single user turn, or it learns to call one tool at a time. Within a turn two orders are fixed by the service: tool
+results lead a user turn, and thinking leads the tool calls of an assistant's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from trunkline.core.request import Message, Part, RedactedThinking, Thinking, ToolCall, ToolResult
+
+
+class Turn(Struct):
+    role: str
+    parts: list[Part]
+    messages: list[Message]
+
+
+def turns(messages: list[Message], role_of: Callable[[Message], str]) -> list[Turn]:
+    out: list[Turn] = []
+    for message in messages:
+        role = role_of(message)
+        if out and out[-1].role == role:
+            out[-1].parts += message.parts
+            out[-1].messages.append(message)
+        else:
+            out.append(Turn(role, list(message.parts), [message]))
+    for turn in out:
+        turn.parts = _ordered(turn)
+    return out
+
+
+def _ordered(turn: Turn) -> list[Part]:
+    if turn.role == "user":
+        return sorted(turn.parts, key=lambda part: not isinstance(part, ToolResult))
+    if turn.role == "assistant" and _thinks_late(turn.parts):
+        return sorted(turn.parts, key=lambda part: not isinstance(part, Thinking | RedactedThinking))
+    return turn.parts
+
+
+def _thinks_late(parts: list[Part]) -> bool:
+    """Whether a tool call stands before the first thought. Thoughts between texts stay where the model had them."""
+    for part in parts:
+        if isinstance(part, Thinking | RedactedThinking):
+            return False
+        if isinstance(part, ToolCall):
+            return any(isinstance(later, Thinking | RedactedThinking) for later in parts)
+    return False
