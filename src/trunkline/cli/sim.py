@@ -1,0 +1,62 @@
+"""`trunkline sim`: the simulator as a server of its own."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=4010, show_default=True, type=click.IntRange(0, 65535), help="0: any free port.")
+@click.option("--pace", default=50.0, show_default=True, type=click.FloatRange(0), help="Tokens a second; 0: no pause.")
+@click.option("--ttft", default="200ms", show_default=True, help="Time to the first token, such as 200ms or 2s.")
+@click.option("--fault", "faults", multiple=True, metavar="CUES", help="Misbehave on every call; repeatable.")
+@click.option("--seed", default=0, show_default=True, type=int, help="Of the dice behind rate=.")
+@click.option(
+    "--cache-minimum", default=1024, show_default=True, type=click.IntRange(0), help="Tokens of a cached prefix."
+)
+@click.option("--list-faults", is_flag=True, help="Print every cue and what it does.")
+def sim(
+    host: str, port: int, pace: float, ttft: str, faults: tuple[str, ...], seed: int, cache_minimum: int,
+    list_faults: bool,
+) -> None:  # fmt: skip
+    """Run a simulated model provider, for trying things out and for tests.
+
+    It speaks the OpenAI, Azure OpenAI and Anthropic wire formats on one port, costs nothing, needs no key (any will
+    do) and says in every answer that it is a simulator.
+
+    \b
+    Try it:
+      trunkline sim &
+      curl http://127.0.0.1:4010/v1/chat/completions -H "authorization: Bearer any" \\
+        -d '{"model": "sim-small", "messages": [{"role": "user", "content": "hello"}]}'
+
+    \b
+    It misbehaves on cue, by model name, by request header, or on every call:
+      "model": "sim-small+429+retry-after=2"
+      x-sim-fault: cut, after=5
+      trunkline sim --fault "503+rate=0.1"
+
+    What it was asked is at /__sim/calls (DELETE forgets it). All of it is described in docs/simulator.md.
+    """
+    from trunkline.sim.faults import FAULTS, CueError, duration
+    from trunkline.sim.server import Handle, serve
+    from trunkline.sim.settings import Settings
+
+    if list_faults:
+        for name, fault in FAULTS.items():
+            value = "" if fault.kind == "flag" else f"={fault.default:g}"
+            click.echo(f"  {name + value:20} {fault.text}")
+        return
+
+    def ready(handle: Handle) -> None:
+        click.echo(f"The simulator listens on {handle.url} (no real model answers here). Stop it with Ctrl-C.")
+
+    try:
+        seconds = duration(ttft, "--ttft")
+        settings = Settings(pace=pace, ttft=seconds, faults="+".join(faults), seed=seed, cache_minimum=cache_minimum)
+        serve(host, port, settings, ready)
+    except CueError as error:
+        raise click.UsageError(str(error)) from None
+    except OSError as error:
+        raise click.ClickException(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
