@@ -159,7 +159,9 @@ class KeyStore:
 def _find(connection: sa.Connection, reference: str) -> StoredKey:
     column = schema.keys.c.id if reference.startswith(ID_PREFIX) else schema.keys.c.name
     # Locked (PostgreSQL; SQLite admits one writer anyway), so that two rotations at once follow one another.
-    row = connection.execute(sa.select(schema.keys).where(column == reference).with_for_update()).first()
+    query = sa.select(schema.keys).where(column == reference).with_for_update()
+    # PostgreSQL refuses even to compare with a text that holds NUL.
+    row = None if "\0" in reference else connection.execute(query).first()
     if row is None:
         raise StateError(f"key: there is none with the id or name {reference!r}; see: trunkline keys list")
     return _stored(row)

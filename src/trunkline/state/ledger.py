@@ -137,7 +137,7 @@ def _row(entry: Entry) -> dict[str, Any]:
     row = {name: _text(getattr(entry, name)) for name in _PLAIN}
     row["day"] = int(entry.at // schema.SECONDS_A_DAY)
     for name in _LISTS:
-        value = getattr(entry, name)
+        value = [_text(item) for item in getattr(entry, name)]
         row[name] = msgspec.json.encode(value).decode() if value else None
     for name in TOKENS:
         row[name] = None if entry.usage is None else getattr(entry.usage, name)
@@ -156,5 +156,5 @@ def _entry(row: Any) -> Entry:
 
 
 def _text(value: Any) -> Any:
-    """PostgreSQL's text holds every character but NUL, which a model may well produce."""
+    """PostgreSQL's text, and text in its JSON, holds every character but NUL, which a model may well produce."""
     return value.replace("\0", "\N{REPLACEMENT CHARACTER}") if isinstance(value, str) else value

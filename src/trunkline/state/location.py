@@ -45,7 +45,8 @@ class Location(Struct, frozen=True):
 def locate(url: str) -> Location:
     """Read a database URL. Raises `StateError` where the scheme, the path or the port is wrong."""
     parts = urlsplit(url)
-    engine = ENGINES.get(parts.scheme)
+    # The driver is ours to choose: `postgresql+psycopg` says no more than `postgresql`.
+    engine = ENGINES.get(parts.scheme.partition("+")[0])
     if engine is None:
         raise StateError(f"{SETTING}: the scheme {parts.scheme!r} is not known; {EXAMPLES}")
     return _sqlite(url, parts) if engine == "sqlite" else _postgresql(url, parts)

@@ -29,11 +29,15 @@ class Segment:
         """Monotonic clock, seconds, of the first line written through this object."""
 
     def write(self, line: bytes | bytearray) -> None:
-        """Append one line, whole or not at all. Raises `OSError`, `ENOSPC` among them."""
-        written = os.write(self.descriptor, line)
-        if written != len(line):
+        """Append one line, whole or not at all. Raises `OSError`, a full disk among them."""
+        try:
+            written = os.write(self.descriptor, line)
+            while written < len(line):
+                # A full disk takes what fits; trying the rest tells why it took no more.
+                written += os.write(self.descriptor, line[written:])
+        except OSError:
             os.ftruncate(self.descriptor, self.size)
-            raise OSError(28, f"only {written} of {len(line)} bytes could be written")
+            raise
         self.size += written
         self.entries += 1
         if self.first_at is None:
