@@ -171,7 +171,7 @@ def test_variables_are_filled_in(read: Load) -> None:
 listen: ${HOST}:${PORT:-4001}
 server: {workers: "${N}", max_connections: "$${N}"}
 """
-    with pytest.raises(ConfigError, match=r'max_connections: expected a whole number, found "\$\$\{N\}"'):
+    with pytest.raises(ConfigError, match=r'max_connections: expected a whole number, found the text "\$\$\{N\}"'):
         read(text, environ)
     config = read(text.replace("$$", "$") + "state: {directory: 'a$$b${EMPTY:-c}${EMPTY}${NESTED}'}", environ)
     assert config.listen == "127.0.0.1:4001"

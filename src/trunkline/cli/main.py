@@ -42,11 +42,12 @@ class Table(click.Group):
 
 
 @click.group(
+    "trunkline",
     cls=Table,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Every command explains itself: trunkline COMMAND --help.",
 )
-@click.version_option(__version__, package_name="trunkline")
+@click.version_option(__version__, prog_name="trunkline")
 def root() -> None:
     """Trunkline: an LLM gateway between your applications and the models they call.
 

@@ -1,0 +1,67 @@
+"""What is committed: fit for everyone's machine, and examples that work."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from trunkline.config import load
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
+
+MACHINE = re.compile(
+    r"""(?<![\w.$}/-]) / (?: work | root | Users/\w+ | home/\w+ ) / \w  # a path of somebody's machine
+      | files\.pythonhosted | pypi\.org/simple | --(?:extra-)?index-url | --find-links [ =] \S  # a registry
+    """,
+    re.VERBOSE,
+)
+ENVIRON = {
+    "OPENAI_API_KEY": "sk-example",
+    "ANTHROPIC_API_KEY": "sk-example",
+    "AZURE_OPENAI_API_KEY": "example",
+    "TRUNKLINE_ADMIN_KEY": "0123456789abcdef" * 2,
+    "TRUNKLINE_AUTH_SECRET": "0123456789abcdef" * 2,
+}
+
+
+def committed() -> list[Path]:
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout")
+    names = subprocess.check_output(["git", "ls-files", "-z"], cwd=ROOT, timeout=30).decode().split("\0")
+    return [ROOT / name for name in names if name and (ROOT / name).is_file()]
+
+
+def test_nothing_committed_names_a_machine_or_a_registry() -> None:
+    found = []
+    for path in committed():
+        if path == Path(__file__):
+            continue
+        try:
+            text = path.read_text("utf-8")
+        except UnicodeDecodeError:
+            continue
+        found += [f"{path.relative_to(ROOT)}: {match[0]}" for match in MACHINE.finditer(text)]
+    assert found == []
+
+
+def test_every_locked_package_has_hashes() -> None:
+    for path in (ROOT / "requirements" / "core.txt", ROOT / "requirements" / "dev.txt"):
+        entries = re.split(r"\n(?=[a-z0-9])", re.sub(r"(?m)^ *#.*\n", "", path.read_text("utf-8")))
+        assert len(entries) > 20
+        assert [entry for entry in entries if entry.strip() and "--hash=sha256:" not in entry] == []
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+def test_every_example_loads(path: Path) -> None:
+    config = load(path, ENVIRON)
+    assert config.providers
+
+
+def test_make_help_explains_every_target() -> None:
+    text = (ROOT / "Makefile").read_text("utf-8")
+    (phony,) = re.findall(r"(?m)^\.PHONY: (.*)$", text)
+    assert set(re.findall(r"(?m)^([a-z-]+):.*## \S", text)) == set(phony.split())
