@@ -54,7 +54,8 @@ def create(name: str, config: str | None, database: str | None, **fields: Any) -
       trunkline keys create ci --models 'gpt-*' --expires 90d --metadata '{"cost_centre": 42}'
       trunkline keys create app | kubectl create secret generic trunkline --from-file=key=/dev/stdin
     """
-    from trunkline.state.keys import KeySpec, KeyStore
+    from trunkline.core.call import KeySpec
+    from trunkline.state.keys import KeyStore
 
     spec = KeySpec(
         name=name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any, Literal, Protocol
 
 from msgspec import Struct, field
@@ -40,6 +41,18 @@ class Key(Struct, frozen=True):
     expires_at: float | None = None
     """Seconds since the epoch."""
     disabled: bool = False
+    capture: Capture | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+class KeySpec(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is asked of a new key; the fields mean what they mean in `Key`."""
+
+    name: str
+    owner: str | None = None
+    tags: tuple[str, ...] = ()
+    models: tuple[str, ...] | None = None
+    expires_at: float | None = None
     capture: Capture | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
 
@@ -102,26 +115,31 @@ class Surface(Protocol):
     def operation(self) -> Literal["generate", "count_tokens"]: ...
 
 
+async def _nothing(call: Call) -> None:
+    """The body of a call that was made with one."""
+
+
 class Call:
     """The state of one call. Made by the server edge; each stage fills in its part."""
 
     __slots__ = (
-        "arrived", "attempts", "body", "bytes_out", "capture", "client", "deadline", "first_byte", "headers", "id",
-        "key", "lost", "parsed", "peek", "started", "strict", "surface", "tags", "target", "usage",
+        "arrived", "attempts", "body", "bytes_out", "capture", "cost", "deadline", "first_byte", "headers", "id", "key",
+        "load", "lost", "parsed", "peek", "started", "strict", "surface", "tags", "target", "usage",
     )  # fmt: skip
 
-    def __init__(self, id: str, surface: Any, headers: Headers, body: bytes, arrived: float, started: float) -> None:
+    def __init__(self, id: str, surface: Any, headers: Headers, arrived: float, started: float) -> None:
         self.id = id
         self.surface = surface
         self.headers = headers
-        self.body = body
+        self.body = b""
         self.arrived = arrived
         """Wall clock, seconds since the epoch."""
         self.started = started
         """Monotonic clock, seconds."""
         self.deadline: float | None = None
         """Monotonic clock, seconds."""
-        self.client: str | None = None
+        self.load: Callable[[Call], Awaitable[None]] = _nothing
+        """Reads the body into `body` and `peek`: the edge's, called once it is known who calls. Raises ClientError."""
         self.peek: Peek | None = None
         self.parsed: Request | None = None
         self.key: Key | None = None
@@ -132,6 +150,8 @@ class Call:
         self.attempts: list[Attempt] = []
         self.lost: list[str] = []
         self.usage: Usage | None = None
+        self.cost: int | None = None
+        """Nano-dollars, once known."""
         self.first_byte: float | None = None
         self.bytes_out = 0
 

@@ -1,18 +1,17 @@
 """An answer that has begun. Before it exists a stage may fail over; once it exists the answer is committed.
 
 A reply is bytes on their way: `source` brings the upstream's bytes as they arrive, `flow` turns them into the client's.
-On the identity path the flow is a tap (bytes pass, usage is read); otherwise it reads events, passes them through the
-transforms and writes them in the client's dialect. Both are synchronous: nothing that understands a format awaits.
+On the identity path the flow is a tap (bytes pass, usage is read); otherwise it reads events and writes them in the
+client's dialect. Both are synchronous: nothing that understands a format awaits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Protocol
 
 from trunkline.core.call import Headers
 from trunkline.core.errors import GatewayError
-from trunkline.core.events import Event
 from trunkline.core.usage import Usage
 
 
@@ -28,24 +27,27 @@ class Source(Protocol):
         ...
 
 
-class Transform(Protocol):
-    """A stage's hand in the answer: events in, events out."""
-
-    def feed(self, event: Event) -> Iterable[Event]: ...
-    def eof(self) -> Iterable[Event]: ...
-
-
 class Flow(Protocol):
     """Upstream bytes in, client bytes out. Streams come out in whole events, so that a ping or an error may follow any
     output. The attributes tell what has gone by so far."""
 
-    usage: Usage | None
-    complete: bool
-    """The answer's terminal marker has been seen: bytes returned by this feed are the client's whole answer."""
-    error: GatewayError | None
-    """An error that came inside the stream, and went out in it."""
-    produced: int
-    """A rough count of tokens that went by, for an estimate where no usage arrives."""
+    @property
+    def usage(self) -> Usage | None: ...
+
+    @property
+    def complete(self) -> bool:
+        """The answer's terminal marker has been seen: bytes returned by this feed are the client's whole answer."""
+        ...
+
+    @property
+    def error(self) -> GatewayError | None:
+        """An error that came inside the stream, and went out in it."""
+        ...
+
+    @property
+    def produced(self) -> int:
+        """A rough count of tokens that went by, for an estimate where no usage arrives."""
+        ...
 
     def feed(self, data: bytes) -> bytes: ...
 
@@ -59,9 +61,10 @@ class Flow(Protocol):
 
 
 class Reply:
-    """`body` is set for a whole answer (source and flow are then spent), None for a stream."""
+    """`body` is set for a whole answer (the flow is then spent); a stream has a `source`, and in `head` what has come
+    out of its flow already."""
 
-    __slots__ = ("body", "content_type", "flow", "headers", "on_finish", "source", "status")
+    __slots__ = ("body", "content_type", "flow", "head", "headers", "on_finish", "source", "status")
 
     def __init__(
         self,
@@ -69,6 +72,7 @@ class Reply:
         *,
         source: Source | None = None,
         body: bytes | None = None,
+        head: bytes = b"",
         status: int = 200,
         content_type: bytes = b"application/json",
         headers: Headers | None = None,
@@ -76,6 +80,7 @@ class Reply:
         self.flow = flow
         self.source = source
         self.body = body
+        self.head = head
         self.status = status
         self.content_type = content_type
         self.headers: Headers = headers if headers is not None else []

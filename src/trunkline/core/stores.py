@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from trunkline.core.call import Entry, Key
+from trunkline.core.call import Entry, Key, KeySpec
+
+
+class StoreError(Exception):
+    """A store refuses what was asked; the message is for whoever asked."""
 
 
 class KeyRing(Protocol):
@@ -35,3 +39,25 @@ class Prices(Protocol):
     def cost(self, entry: Entry) -> tuple[int, str] | None:
         """(nano-dollars, date of the price) of an entry's usage, or None where no price is known (yet)."""
         ...
+
+
+class KeyAdmin(Protocol):
+    """Keys in the database, as those who manage them see them. Slow: for threads. All raise StoreError."""
+
+    def list(self) -> list[Key]: ...
+
+    def get(self, reference: str) -> Key:
+        """By id or by name."""
+        ...
+
+    def create(self, spec: KeySpec) -> tuple[Key, str]:
+        """The key and its secret, which is shown now or never."""
+        ...
+
+    def set_disabled(self, reference: str, disabled: bool) -> Key: ...
+
+    def rotate(self, reference: str, grace: float = 0.0) -> tuple[Key, str]:
+        """A new secret; the old one works for `grace` more seconds."""
+        ...
+
+    def delete(self, reference: str) -> Key: ...

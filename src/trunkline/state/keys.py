@@ -16,7 +16,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from trunkline.core.call import Capture, Key
+from trunkline.core.call import Capture, Key, KeySpec
 from trunkline.state import auth_secret, schema
 from trunkline.state.database import Database
 from trunkline.state.keyring import SHOWN_CHARACTERS, StoredKey, digest, new_secret
@@ -30,18 +30,6 @@ MAX_GRACE = 30 * 86_400.0
 """Seconds."""
 
 NAME = re.compile(r"[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]{0,99}")
-
-
-class KeySpec(msgspec.Struct, frozen=True):
-    """What is asked of a new key; the fields mean what they mean in `core.call.Key`."""
-
-    name: str
-    owner: str | None = None
-    tags: tuple[str, ...] = ()
-    models: tuple[str, ...] | None = None
-    expires_at: float | None = None
-    capture: Capture | None = None
-    metadata: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
 class KeyStore:
@@ -78,6 +66,10 @@ class KeyStore:
         with self._database.read() as connection:
             query = sa.select(schema.keys).order_by(schema.keys.c.created_at, schema.keys.c.id)
             return [_stored(row) for row in connection.execute(query)]
+
+    def list(self) -> list[Key]:
+        """All keys, oldest first."""
+        return [stored.key for stored in self.load()]
 
     def get(self, reference: str) -> Key:
         """The key of this id or name. Raises `StateError` where there is none."""

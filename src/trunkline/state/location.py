@@ -12,6 +12,8 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit, u
 
 from msgspec import Struct
 
+from trunkline.core.stores import StoreError
+
 SETTING = "state.durable"
 HIDDEN = "***"
 EXAMPLES = "use sqlite:///trunkline.db or postgresql://user:password@host:5432/database"
@@ -21,7 +23,7 @@ Engine = Literal["sqlite", "postgresql"]
 ENGINES: dict[str, Engine] = {"sqlite": "sqlite", "postgresql": "postgresql", "postgres": "postgresql"}
 
 
-class StateError(Exception):
+class StateError(StoreError):
     """The durable state cannot be used as asked. The message names the setting or the argument, and the fix."""
 
 

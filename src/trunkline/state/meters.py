@@ -94,7 +94,7 @@ class ProcessMeters:
         from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
         registry = CollectorRegistry(auto_describe=False)
-        registry.register(self)  # type: ignore[arg-type]
+        registry.register(self)
         return generate_latest(registry), CONTENT_TYPE_PLAIN_0_0_4
 
     def collect(self) -> Iterable[Any]:

@@ -72,9 +72,9 @@ class _Job:
             log.warning("%s: works again after %d failures", self.name, self.failures)
         self.failures, self.error, self.due = 0, None, now + self.settings.poll
 
-    def failed(self, now: float, error: str) -> None:
+    def failed(self, now: float, error: str, surprise: Exception | None) -> None:
         if error != self.error:
-            log.error("%s: %s", self.name, error)
+            log.error("%s: %s", self.name, error, exc_info=surprise)
         self.error = error
         self.due = now + min(self.settings.poll * 2 ** min(self.failures, 16), self.settings.max_backoff)
         self.failures += 1
@@ -128,6 +128,11 @@ class Shipper:
         self._thread.join(timeout)
         return self._drained
 
+    @property
+    def keys(self) -> KeyStore | None:
+        """The keys in the database, once it is open."""
+        return self._opened[1] if self._opened is not None else None
+
     def status(self) -> dict[str, Any]:
         """For health and metrics: `open`, `errors` by job, `shipped` and `rejected` counts, `keys`, `journal`."""
         return {
@@ -157,20 +162,21 @@ class Shipper:
         try:
             job.action()
         except Exception as error:  # noqa: BLE001
-            job.failed(time.monotonic(), self._describe(error))
+            known = self._describe(error)
+            job.failed(time.monotonic(), known or type(error).__name__, None if known else error)
             return False
         job.succeeded(time.monotonic())
         return True
 
-    def _describe(self, error: Exception) -> str:
+    def _describe(self, error: Exception) -> str | None:
+        """An error that is to be expected, in one line without passwords; None for any other."""
         from sqlalchemy.exc import SQLAlchemyError
 
         if isinstance(error, (StateError, OSError)):
             return self._location.scrub(str(error))
         if self._database is not None and isinstance(error, SQLAlchemyError):
             return self._database.describe(error)
-        log.error("unexpected", exc_info=error)
-        return type(error).__name__
+        return None
 
     def _open(self) -> tuple[Ledger, KeyStore, bytes]:
         """The database, migrated. Raises `StateError` and `SQLAlchemyError`."""
@@ -245,11 +251,10 @@ class Shipper:
             return entry
         try:
             found = self._price(entry)
+            if found is not None:
+                entry.cost, entry.price_date = found
         except (ArithmeticError, LookupError, TypeError, ValueError) as error:
             log.warning("no price for %s: %s: %s", entry.price_model, type(error).__name__, error)
-            return entry
-        if found is not None:
-            entry.cost, entry.price_date = found
         return entry
 
     def _store(self, ledger: Ledger, batch: list[Entry]) -> None:

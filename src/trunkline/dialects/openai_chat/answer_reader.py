@@ -33,6 +33,7 @@ from trunkline.core.events import (
     TextDelta,
 )
 from trunkline.dialects.openai_chat.errors import in_band_error
+from trunkline.dialects.openai_chat.request_reader import DIALECT_NAME
 from trunkline.dialects.openai_chat.usage import WireUsage, read_usage
 from trunkline.dialects.sse import EventTooLarge, Splitter, events
 
@@ -128,7 +129,7 @@ class AnswerReader:
         if not self._started and (chunk.choices or chunk.id):
             self._started = True
             extra = {name: value for name in _STARTED_EXTRA if (value := getattr(chunk, name)) is not None}
-            yield Started(chunk.id or "", chunk.model or "", int(chunk.created or 0), extra or None)
+            yield Started(chunk.id or "", chunk.model or "", int(chunk.created or 0), extra or None, DIALECT_NAME)
         if chunk.prompt_filter_results:
             yield Opaque({"prompt_filter_results": chunk.prompt_filter_results})
         if chunk.usage is not None:

@@ -33,6 +33,7 @@ from trunkline.core.events import (
 from trunkline.core.usage import Usage
 from trunkline.dialects.base import Envelope
 from trunkline.dialects.openai_chat.errors import error_object
+from trunkline.dialects.openai_chat.request_reader import DIALECT_NAME
 from trunkline.dialects.openai_chat.usage import write_usage
 from trunkline.dialects.sse import data
 
@@ -86,6 +87,8 @@ class StreamWriter:
         self._counts: dict[int, int] = {}
         self._roles: set[int] = set()
         self._usage: Usage | None = None
+        self._own = False
+        """Whether the upstream speaks chat too: then its own fields are carried."""
         self._failed = False
 
     def feed(self, event: Event) -> bytes:
@@ -126,12 +129,13 @@ class StreamWriter:
         return data(b"[DONE]")
 
     def _start(self, event: Started) -> bytes:
+        self._own = event.dialect == DIALECT_NAME
         self._head = {
             "id": event.id,
             "object": "chat.completion.chunk",
             "created": event.created or self._envelope.created,
             "model": event.model or self._envelope.model,
-            **(event.extra or {}),
+            **((event.extra or {}) if self._own else {}),
         }
         self._roles.add(0)
         return self._delta(0, {"role": "assistant", "content": ""})
@@ -176,12 +180,12 @@ class StreamWriter:
         self._text[event.index] = (before, after)
 
     def _opaque(self, event: PartFinished | Opaque | OpaqueDelta) -> bytes:
-        if isinstance(event, Opaque) and "prompt_filter_results" in event.data:
+        if self._own and isinstance(event, Opaque):
             return self._chunk([], **event.data)
         return b""
 
     def _finish(self, event: Finished) -> bytes:
-        choice = {"index": event.choice, "delta": {}, **(event.extra or {})}
+        choice = {"index": event.choice, "delta": {}, **((event.extra or {}) if self._own else {})}
         return self._chunk([choice | {"finish_reason": FINISH_REASONS[event.reason]}])
 
     def _delta(self, choice: int, delta: dict[str, Any]) -> bytes:
@@ -229,11 +233,12 @@ class WholeWriter:
                 self._logprobs[choice] = values
             case Finished():
                 self._message(event.choice)
-                self._finished[event.choice] = (event.extra or {}) | {"finish_reason": FINISH_REASONS[event.reason]}
+                extra = (event.extra or {}) if self._own else {}
+                self._finished[event.choice] = extra | {"finish_reason": FINISH_REASONS[event.reason]}
             case Usage():
                 self._usage = event
             case Opaque(values):
-                self._extra |= {k: v for k, v in values.items() if k == "prompt_filter_results"}
+                self._extra |= values if self._own else {}
             case OpaqueDelta():
                 pass  # its part has been reported
             case Failed(error):
@@ -258,7 +263,12 @@ class WholeWriter:
         }
         if self._usage is not None:
             out["usage"] = write_usage(self._usage)
-        return _encode(out | (head.extra or {}) | self._extra)
+        return _encode(out | ((head.extra or {}) if self._own else {}) | self._extra)
+
+    @property
+    def _own(self) -> bool:
+        """Whether the upstream speaks chat too: then its own fields are carried."""
+        return self._head.dialect == DIALECT_NAME
 
     def _message(self, choice: int) -> dict[str, Any]:
         return self._messages.setdefault(choice, {"role": "assistant", "content": None, "refusal": None})

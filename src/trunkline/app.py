@@ -1,0 +1,185 @@
+"""The composition root: reads the configuration, opens what must be opened, and puts the pipeline in order."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from trunkline.config import Config
+from trunkline.core.call import Entry
+from trunkline.core.pipeline import stack
+from trunkline.core.secret import Secret
+from trunkline.core.stores import Journal
+from trunkline.edge.admin import Admin
+from trunkline.edge.pages import Health, Metrics, Models
+from trunkline.edge.server import Edge
+from trunkline.edge.transport.base import Transport
+from trunkline.edge.transport.open import open_transport
+from trunkline.edge.upstream import Upstream
+from trunkline.providers.directory import Directory
+from trunkline.providers.prices import PriceList
+from trunkline.providers.settings import ProviderSettings
+from trunkline.providers.target import Provider, Target, bind, target
+from trunkline.sim.persona import MODELS as SIM_MODELS
+from trunkline.stages.auth import Auth
+from trunkline.stages.ledger import Ledger
+from trunkline.stages.routing import Routing
+from trunkline.state.journal import FileJournal
+from trunkline.state.keyring import MemoryKeyRing
+from trunkline.state.location import locate
+from trunkline.state.meters import ProcessMeters
+from trunkline.state.shipper import Shipper
+
+log = logging.getLogger("trunkline")
+
+SHIPPING_TIME = 5.0
+"""Seconds, when the gateway stops, for the journal to reach the database; what is left waits for the next start."""
+
+
+class Forgetful:
+    """The journal of a gateway without a database (`state.durable: null`): nothing is kept."""
+
+    def append(self, entry: Entry) -> None:
+        pass
+
+
+class Gateway:
+    """A running gateway: `edge` is its ASGI application. Made by `start`, ended by `aclose`."""
+
+    def __init__(self, config: Config, simulator: tuple[str, int] | None) -> None:
+        self.config = config
+        self.prices = PriceList()
+        self.meters = ProcessMeters()
+        self.transport: Transport = open_transport(config.transport)
+        self.ring = MemoryKeyRing()
+        self.shipper: Shipper | None = None
+        self.journal: FileJournal | None = None
+        journal: Journal = Forgetful()
+        if config.state.durable is not None:
+            journal = self.journal = FileJournal(Path(config.state.directory) / "journal")
+            secret = config.auth_secret.reveal() if config.auth_secret is not None else None
+            self.shipper = Shipper(locate(config.state.durable), self.journal, self.ring, self.prices.cost, secret)
+        self.providers = _providers(config, simulator)
+        self.directory = Directory(self.providers, _models(config, self.providers))
+        auth = Auth(self.ring if config.auth == "required" else None, config.ledger.capture, time.time)
+
+        handle = stack(
+            Ledger(journal, self.meters, self.prices, time.monotonic),
+            auth,
+            Routing(self.directory.resolve, time.monotonic),
+            terminal=Upstream(self.transport, config.server.ping_interval),
+        )
+
+        models = Models(self.directory.names, auth.identify)
+        health = Health(self.status)
+        admin = Admin(config.admin_key, lambda: self.shipper.keys if self.shipper is not None else None)
+        self.edge = Edge(
+            handle,
+            config.server,
+            pages={
+                "/v1/models": models,
+                "/healthz": health.live,
+                "/readyz": health.ready,
+                "/metrics": Metrics(self.meters.exposition, auth.identify, config.admin_key),
+            },
+            below={"/v1/models/": models, "/admin/": admin},
+        )
+        self.meters.add_gauges(self._gauges)
+        self._simulator_close: Callable[[], Awaitable[None]] | None = None
+
+    @classmethod
+    async def start(cls, config: Config) -> Gateway:
+        """Open everything that calls need. The database is opened later, by `begin`, in a thread of its own."""
+        simulator, close = None, None
+        if config.simulates:
+            from trunkline.sim.server import start_embedded
+
+            host, port, close = await start_embedded()
+            simulator = host, port
+        gateway = cls(config, simulator)
+        gateway._simulator_close = close
+        return gateway
+
+    def begin(self) -> None:
+        """The server is listening: load the prices and open the database, in the background."""
+        import threading
+
+        if self.shipper is not None:
+            self.shipper.start()
+        threading.Thread(target=self.prices.load, name="trunkline-prices", daemon=True).start()
+
+    async def aclose(self) -> None:
+        if self._simulator_close is not None:
+            await self._simulator_close()
+        await self.transport.aclose()
+        if self.shipper is not None and not self.shipper.stop(SHIPPING_TIME):
+            log.warning("the journal keeps entries that did not reach the database: the next start ships them")
+        if self.journal is not None:
+            self.journal.close()
+
+    def status(self) -> dict[str, Any]:
+        """What /readyz shows."""
+        status: dict[str, Any] = {"ready": not self.edge.draining, "draining": self.edge.draining}
+        if self.shipper is not None:
+            shipping = self.shipper.status()
+            status["state"] = shipping
+            status["degraded"] = bool(shipping["errors"]) or shipping["journal"]["error"] is not None
+            if self.config.auth == "required" and not shipping["keys"]["loaded"]:
+                status["ready"] = False
+        return status
+
+    def _gauges(self) -> dict[str, float]:
+        stats = self.transport.stats()
+        values: dict[str, float] = {
+            "trunkline_in_flight": self.edge.in_flight,
+            "trunkline_upstream_connections_open": stats["open"],
+            "trunkline_upstream_connections_idle": stats["idle"],
+            "trunkline_upstream_connections_opened": stats["opened"],
+            "trunkline_upstream_calls_waiting": stats["waiting"],
+        }
+        if self.journal is not None:
+            journal = self.journal.status()
+            values["trunkline_journal_entries"] = journal["entries"]
+            values["trunkline_journal_bytes"] = journal["bytes"]
+            values["trunkline_journal_age_seconds"] = journal["oldest_age"]
+        return values
+
+
+def _providers(config: Config, simulator: tuple[str, int] | None) -> dict[str, Provider]:
+    rows = dict(config.providers)
+    if simulator is not None:
+        rows |= _simulated(*simulator)
+    return {name: bind(name, settings) for name, settings in rows.items()}
+
+
+def _simulated(host: str, port: int) -> dict[str, ProviderSettings]:
+    """The built-in simulator, once in each family's dialect."""
+    address, key = f"http://{host}:{port}", Secret("sim")
+    models = tuple(SIM_MODELS)
+    return {
+        "sim": ProviderSettings(kind="openai-compatible", base_url=f"{address}/v1", api_key=key, models=models),
+        "sim-anthropic": ProviderSettings(kind="anthropic", base_url=address, api_key=key, models=models),
+        "sim-azure": ProviderSettings(
+            kind="azure", endpoint=address, api_key=key, api_version="2024-10-21", models=models
+        ),
+    }
+
+
+def _models(config: Config, providers: dict[str, Provider]) -> dict[str, list[Target]]:
+    """Public models to targets: their own, then those of their fallbacks, each target once."""
+
+    def own(name: str) -> list[Target]:
+        found = []
+        for row in config.models[name].targets:
+            provider, _, model = row.target.partition("/")
+            found.append(target(providers[provider], model, row.base_model))
+        return found
+
+    out: dict[str, list[Target]] = {}
+    for name, model in config.models.items():
+        chain = [each for one in (name, *model.fallback) for each in own(one)]
+        out[name] = list({each.name: each for each in chain}.values())
+    return out

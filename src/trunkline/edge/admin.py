@@ -1,0 +1,119 @@
+"""`/admin/v1/keys`: what `trunkline keys` does, over HTTP, for whoever holds the admin key.
+
+    GET    /admin/v1/keys                 list
+    POST   /admin/v1/keys                 create: {"name", and the other fields of `core.call.KeySpec`}
+    GET    /admin/v1/keys/{key}           show
+    PATCH  /admin/v1/keys/{key}           {"disabled": true or false}
+    POST   /admin/v1/keys/{key}/rotate    {"grace": seconds}
+    DELETE /admin/v1/keys/{key}           delete
+
+`{key}` is an id or a name. A secret is shown once, in the answer that makes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import unquote
+
+import msgspec
+
+from trunkline.core.call import Key, KeySpec
+from trunkline.core.errors import BadRequest, GatewayError, MethodNotAllowed, NotFound, Overloaded, Unauthenticated
+from trunkline.core.secret import Secret
+from trunkline.core.stores import KeyAdmin, StoreError
+from trunkline.dialects import openai_chat
+from trunkline.edge.limits import read_body
+from trunkline.edge.pages import is_admin, respond, respond_error
+
+MAX_BODY = 65_536
+_encode = msgspec.json.Encoder().encode
+
+
+class _Change(msgspec.Struct, forbid_unknown_fields=True):
+    disabled: bool
+
+
+class _Rotation(msgspec.Struct, forbid_unknown_fields=True):
+    grace: float = 0.0
+
+
+class Admin:
+    """`keys` gives the store, or None while the database is not open."""
+
+    def __init__(self, admin_key: Secret | None, keys: Callable[[], KeyAdmin | None]) -> None:
+        self._admin_key = admin_key
+        self._keys = keys
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        try:
+            self._admit(scope)
+            status, shown = await self._answer(scope, receive)
+            await respond(send, status, _encode(shown))
+        except GatewayError as error:
+            await respond_error(send, openai_chat.DIALECT, error)
+
+    def _admit(self, scope: Any) -> None:
+        if self._admin_key is None:
+            raise NotFound("The admin API is off: set `admin_key` in the configuration.", code="admin_off")
+        if not is_admin(scope["headers"], self._admin_key):
+            raise Unauthenticated("This needs the admin key, as `Authorization: Bearer <key>`.")
+
+    async def _answer(self, scope: Any, receive: Any) -> tuple[int, Any]:
+        path = scope["path"].removeprefix("/admin/v1/").strip("/")
+        resource, _, rest = path.partition("/")
+        if resource != "keys" or not scope["path"].startswith("/admin/v1/"):
+            raise NotFound("There is nothing at this path: see /admin/v1/keys.")
+        reference, _, action = rest.partition("/")
+        store = self._keys()
+        if store is None:
+            raise Overloaded("The database is not open yet.", retry_after=1.0)
+        work = await _work(store, scope["method"], unquote(reference), action, scope["headers"], receive)
+        try:
+            return await asyncio.to_thread(work)
+        except StoreError as error:
+            raise BadRequest(str(error)) from error
+
+
+async def _work(
+    store: KeyAdmin, method: str, reference: str, action: str, headers: Any, receive: Any
+) -> Callable[[], tuple[int, Any]]:
+    """What is asked for, as a function to run in a thread. Raises ClientError."""
+    match method, bool(reference), action:
+        case "GET", False, "":
+            return lambda: (200, {"data": [facts(key) for key in store.list()]})
+        case "GET", True, "":
+            return lambda: (200, facts(store.get(reference)))
+        case "DELETE", True, "":
+            return lambda: (200, facts(store.delete(reference)) | {"deleted": True})
+        case "POST", False, "":
+            spec = await _body(headers, receive, KeySpec)
+            return lambda: (201, _with_secret(*store.create(spec)))
+        case "PATCH", True, "":
+            change = await _body(headers, receive, _Change)
+            return lambda: (200, facts(store.set_disabled(reference, change.disabled)))
+        case "POST", True, "rotate":
+            rotation = await _body(headers, receive, _Rotation)
+            return lambda: (200, _with_secret(*store.rotate(reference, rotation.grace)))
+    raise MethodNotAllowed(f"{method} is not for this path.")
+
+
+async def _body(headers: Any, receive: Any, kind: Any) -> Any:
+    declared = next((value for name, value in headers if name == b"content-length"), None)
+    body = await read_body(receive, declared, MAX_BODY)
+    try:
+        return msgspec.json.decode(body or b"{}", type=kind)
+    except msgspec.MsgspecError as error:
+        raise BadRequest(f"The request body is not valid: {error}.") from error
+
+
+def facts(key: Key) -> dict[str, Any]:
+    """All of a key that may be shown: not its hash."""
+    shown: dict[str, Any] = msgspec.to_builtins(key)
+    del shown["hash"]
+    return shown
+
+
+def _with_secret(key: Key, secret: str) -> dict[str, Any]:
+    return facts(key) | {"secret": secret}

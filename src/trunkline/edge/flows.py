@@ -1,0 +1,87 @@
+"""The translated path: upstream bytes to events to the client's bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from trunkline.core.errors import GatewayError
+from trunkline.core.events import ArgumentsDelta, Event, Failed, ReasoningDelta, TextDelta
+from trunkline.core.usage import Usage
+from trunkline.dialects.base import Dialect, Reader, Writer
+
+CHARACTERS_PER_TOKEN = 4
+
+
+class Translation:
+    """A Flow over a reader and a writer."""
+
+    __slots__ = ("_characters", "_dialect", "_reader", "_request_id", "_writer", "complete", "error", "usage")
+
+    def __init__(self, reader: Reader, writer: Writer, dialect: Dialect, request_id: str) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._dialect = dialect
+        self._request_id = request_id
+        self._characters = 0
+        self.usage: Usage | None = None
+        self.complete = False
+        self.error: GatewayError | None = None
+
+    @property
+    def produced(self) -> int:
+        return -(-self._characters // CHARACTERS_PER_TOKEN)
+
+    @property
+    def lost(self) -> list[str]:
+        """What the answer held that the client's dialect cannot say."""
+        return self._writer.lost
+
+    def feed(self, data: bytes) -> bytes:
+        return self._write(self._reader.feed(data))
+
+    def eof(self) -> bytes:
+        head = self._write(self._reader.eof())
+        if self.error is not None:
+            return head
+        self.complete = True
+        return head + self._writer.eof()
+
+    def fail(self, error: GatewayError) -> bytes:
+        self.error = error
+        return self._dialect.stream_error(error, self._request_id)
+
+    def _write(self, events: Iterable[Event]) -> bytes:
+        if self.error is not None:
+            return b""
+        out = b""
+        for event in events:
+            match event:
+                case TextDelta(_, text) | ReasoningDelta(_, text) | ArgumentsDelta(_, text):
+                    self._characters += len(text)
+                case Usage():
+                    self.usage = event
+                case Failed(error):
+                    self.error = error
+            out += self._writer.feed(event)
+        return out
+
+
+class Plain:
+    """A Flow for a small answer that is neither stream nor message: it passes as it is."""
+
+    def __init__(self) -> None:
+        self.usage: Usage | None = None
+        self.complete = False
+        self.error: GatewayError | None = None
+        self.produced = 0
+
+    def feed(self, data: bytes) -> bytes:
+        self.complete = True
+        return data
+
+    def eof(self) -> bytes:
+        return b""
+
+    def fail(self, error: GatewayError) -> bytes:
+        self.error = error
+        return b""

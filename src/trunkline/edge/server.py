@@ -1,0 +1,260 @@
+"""The client edge, a plain ASGI application: bytes to a Call, a Reply to bytes.
+
+A stream's end is announced (`Reply.finish`) before the bytes that complete it are sent, so that the ledger has the
+entry before the client can have the answer. A client that leaves cancels this application's task (see `protocol`), and
+with it the upstream request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from trunkline.core.call import Call, Headers
+from trunkline.core.errors import (
+    BadRequest,
+    ClientGone,
+    GatewayError,
+    MethodNotAllowed,
+    ShuttingDown,
+    UpstreamError,
+)
+from trunkline.core.pipeline import Handler
+from trunkline.core.reply import Reply
+from trunkline.core.usage import NANO
+from trunkline.edge.limits import check_depth, read_body
+from trunkline.edge.pings import Pinger, Streaming
+from trunkline.edge.settings import ServerSettings
+from trunkline.edge.surfaces import SURFACES, Surface
+
+log = logging.getLogger("trunkline.server")
+
+Send = Callable[[Any], Awaitable[None]]
+Receive = Callable[[], Awaitable[Any]]
+Page = Callable[[Any, Receive, Send], Awaitable[None]]
+"""An endpoint that is no call: models, health, metrics, admin."""
+
+DRAINING_RETRY_AFTER = 5.0
+MAX_LOST_HEADER = 2048
+_HIDDEN = frozenset({"authentication", "permission", "billing"})
+"""Kinds of upstream error whose text may hold a piece of our credential or say whose account it is."""
+_PASSED_ON_ERROR = frozenset({b"retry-after-ms", b"x-should-retry"})
+
+
+class Edge:
+    """`handle` is the pipeline; `pages` maps paths to other endpoints, `below` the beginnings of paths
+    (`/admin/`)."""
+
+    def __init__(
+        self,
+        handle: Handler,
+        settings: ServerSettings,
+        pages: dict[str, Page],
+        below: dict[str, Page],
+    ) -> None:
+        self._handle = handle
+        self._settings = settings
+        self._pages = pages
+        self._below = below
+        self._surfaces: dict[str, Surface] = {surface.path: surface for surface in SURFACES}
+        self._ids = os.urandom(6).hex()
+        self._count = 0
+        self.pinger = Pinger(settings.ping_interval)
+        self.draining = False
+        self.in_flight = 0
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        path = scope["path"]
+        surface = self._surfaces.get(path)
+        if surface is not None:
+            await self._call(surface, scope, receive, send)
+            return
+        page = self._pages.get(path) or next(
+            (page for start, page in self._below.items() if path.startswith(start)), None
+        )
+        if page is not None:
+            await page(scope, receive, send)
+            return
+        await _unknown(scope, send)
+
+    async def _call(self, surface: Surface, scope: Any, receive: Receive, send: Send) -> None:
+        self._count += 1
+        call = Call(f"req_{self._ids}{self._count:08x}", surface, scope["headers"], time.time(), time.monotonic())
+        self.in_flight += 1
+        try:
+            reply = None
+            try:
+                if scope["method"] != "POST":
+                    raise MethodNotAllowed(f"{surface.path} takes POST only.")
+                self._prepare(call, receive)
+                reply = await self._handle(call)
+                await self._answer(call, reply, send)
+            except GatewayError as error:
+                await self._refuse(call, error, send)
+            except asyncio.CancelledError:
+                if reply is not None:
+                    reply.finish(ClientGone("The client closed the connection before the answer was complete."))
+            finally:
+                if reply is not None:
+                    reply.close()
+        finally:
+            self.in_flight -= 1
+
+    # ── In ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _prepare(self, call: Call, receive: Receive) -> None:
+        """What the request's own headers say of the call. Raises BadRequest, ShuttingDown."""
+        limit = self._settings.request_timeout
+        declared = None
+        for name, value in call.headers:
+            if name == b"content-length":
+                declared = value
+            elif name[:12] == b"x-trunkline-":
+                if name == b"x-trunkline-strict":
+                    call.strict = value.strip().lower() in (b"1", b"true", b"yes")
+                elif name == b"x-trunkline-tags":
+                    call.tags = _tags(value)
+                elif name == b"x-trunkline-deadline-ms":
+                    limit = min(limit, _milliseconds(value))
+        call.deadline = call.started + limit
+
+        async def load(call: Call) -> None:
+            if self.draining:
+                raise ShuttingDown("This gateway is shutting down.", retry_after=DRAINING_RETRY_AFTER)
+            call.body = await read_body(receive, declared, self._settings.max_body_size)
+            check_depth(call.body, self._settings.max_json_depth)
+            call.peek = call.surface.dialect.peek(call.body)
+
+        call.load = load
+
+    # ── Out ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _answer(self, call: Call, reply: Reply, send: Send) -> None:
+        if reply.body is not None:
+            await self._whole(call, reply, reply.body, send)
+            return
+        call.first_byte = time.monotonic() - call.started
+        await send({"type": "http.response.start", "status": reply.status, "headers": _headers(call, reply)})
+        streaming = Streaming(send, call.surface.dialect.ping)
+        self.pinger.add(streaming)
+        try:
+            await self._stream(call, reply, streaming)
+        finally:
+            self.pinger.discard(streaming)
+
+    async def _whole(self, call: Call, reply: Reply, body: bytes, send: Send) -> None:
+        call.first_byte = time.monotonic() - call.started
+        call.bytes_out = len(body)
+        reply.finish()
+        headers = _headers(call, reply)
+        headers.append((b"content-length", b"%d" % len(body)))
+        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _stream(self, call: Call, reply: Reply, streaming: Streaming) -> None:
+        flow, source, out = reply.flow, reply.source, reply.head
+        assert source is not None
+        more = True
+        while True:
+            if out:
+                call.bytes_out += len(out)
+                if flow.complete or flow.error is not None:
+                    reply.finish()
+                await streaming.write(out, more)
+            if not more:
+                break
+            try:
+                data = await source.read()
+                if data:
+                    out = flow.feed(data)
+                    continue
+                out = flow.eof()
+            except UpstreamError as error:
+                out = flow.fail(error)
+            more = False
+            if not out:
+                reply.finish()
+                await streaming.write(b"", False)
+                break
+
+    async def _refuse(self, call: Call, error: GatewayError, send: Send) -> None:
+        dialect = call.surface.dialect
+        if isinstance(error, UpstreamError):
+            body, status = self._upstream_error(call, error)
+        else:
+            body, status = dialect.write_error(error, call.id), dialect.error_status(error)
+        headers = _headers(call, None)
+        headers.append((b"content-length", b"%d" % len(body)))
+        if error.retry_after is not None:
+            headers.append((b"retry-after", b"%d" % max(1, round(error.retry_after))))
+        if isinstance(error, UpstreamError):
+            headers += [field for field in error.headers if field[0] in _PASSED_ON_ERROR]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    def _upstream_error(self, call: Call, error: UpstreamError) -> tuple[bytes, int]:
+        """The upstream's own words where the client speaks its dialect, unless they could give away our credential."""
+        dialect = call.surface.dialect
+        if error.kind in _HIDDEN:
+            shown = UpstreamError(
+                "The provider refused the gateway's own credential or account; the gateway's log says more.",
+                status=error.status,
+                kind=error.kind,
+                code=error.code,
+            )
+            log.warning("%s: %s refused our credential: status %d", call.id, call.target.name, error.status)
+            return dialect.write_error(shown, call.id), dialect.error_status(shown)
+        if error.body is not None and call.target is not None and call.target.dialect is dialect:
+            return error.body, error.status
+        return dialect.write_error(error, call.id), dialect.error_status(error)
+
+
+def _headers(call: Call, reply: Reply | None) -> Headers:
+    request_id = call.id.encode()
+    headers = [
+        (b"content-type", reply.content_type if reply is not None else b"application/json"),
+        (b"x-request-id", request_id),
+        (b"request-id", request_id),
+    ]
+    if call.target is not None:
+        headers.append((b"x-trunkline-target", _printable(call.target.name)))
+        headers.append((b"x-trunkline-attempts", b"%d" % len(call.attempts)))
+    if call.cost is not None:
+        headers.append((b"x-trunkline-cost-usd", f"{call.cost // NANO}.{call.cost % NANO:09d}".encode()))
+    if call.lost:
+        headers.append((b"x-trunkline-lost", _printable(", ".join(call.lost))))
+    if reply is not None and reply.headers:
+        headers += reply.headers
+    return headers
+
+
+def _printable(text: str) -> bytes:
+    """Header-safe: names come from callers, so anything but printable ASCII is escaped, and there is a bound."""
+    return "".join(c if " " <= c <= "~" else f"\\u{ord(c):04x}" for c in text[:MAX_LOST_HEADER]).encode()
+
+
+def _tags(value: bytes) -> tuple[str, ...]:
+    tags = tuple(tag.strip() for tag in value.decode("latin-1").split(",") if tag.strip())
+    if len(tags) > 32 or any(len(tag) > 128 for tag in tags):
+        raise BadRequest("x-trunkline-tags takes at most 32 tags of at most 128 characters.")
+    return tags
+
+
+def _milliseconds(value: bytes) -> float:
+    if not value.isdigit() or not 0 < int(value) < 86_400_000:
+        raise BadRequest("x-trunkline-deadline-ms must be a whole number of milliseconds between 1 and 86400000.")
+    return int(value) / 1000
+
+
+async def _unknown(scope: Any, send: Send) -> None:
+    body = b'{"error":{"message":"There is nothing at this path. See docs/endpoints.md for what there is.",'
+    body += b'"type":"invalid_request_error","param":null,"code":"not_found"}}'
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": 404, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,66 @@
+"""Several processes on one listening socket: started, restarted when they die, and stopped together."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import subprocess
+import time
+
+log = logging.getLogger("trunkline.workers")
+
+LOOK = 0.2
+"""Seconds between looks at the workers."""
+RESTARTS = 10
+"""A worker that dies more often than this within `WINDOW` seconds will not live: the whole gateway stops."""
+WINDOW = 60.0
+GRACE = 10.0
+"""Seconds beyond the drain after which a worker is killed."""
+
+
+def supervise(command: list[str], listening: socket.socket, count: int, drain: float) -> None:
+    """Run `count` processes of `command` until SIGTERM or SIGINT. Raises SystemExit where they will not live."""
+    fd = listening.fileno()
+    stopping = False
+
+    def stop(signum: int, frame: object) -> None:
+        nonlocal stopping
+        stopping = True
+
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, stop)
+
+    def start() -> subprocess.Popen[bytes]:
+        return subprocess.Popen(command, pass_fds=(fd,), start_new_session=True)  # noqa: S603
+
+    workers = [start() for _ in range(count)]
+    deaths: list[float] = []
+    log.info("%d workers serve on %s", count, listening.getsockname())
+    while not stopping:
+        time.sleep(LOOK)
+        for position, worker in enumerate(workers):
+            if worker.poll() is None or stopping:
+                continue
+            log.error("worker %d ended with status %d; starting another", worker.pid, worker.returncode)
+            now = time.monotonic()
+            deaths = [at for at in deaths if at > now - WINDOW] + [now]
+            if len(deaths) > RESTARTS:
+                log.critical("workers keep dying: giving up")
+                _stop(workers, drain)
+                raise SystemExit(1)
+            workers[position] = start()
+    _stop(workers, drain)
+
+
+def _stop(workers: list[subprocess.Popen[bytes]], drain: float) -> None:
+    for worker in workers:
+        if worker.poll() is None:
+            worker.terminate()
+    deadline = time.monotonic() + drain + GRACE
+    for worker in workers:
+        try:
+            worker.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            worker.kill()
+            worker.wait()

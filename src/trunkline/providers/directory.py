@@ -1,0 +1,63 @@
+"""Which targets a model name stands for.
+
+smart                a public model of the configuration: its targets in order, then those of its fallbacks
+openai/gpt-4.1       one target: everything behind the first slash is the provider's own name for the model
+gpt-4.1              an id that exactly one provider offers, or that only one provider can be meant by
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+
+from trunkline.core.errors import ModelNotFound
+from trunkline.providers.target import Provider, Target, target
+
+MAX_CACHED = 4096
+
+
+class Directory:
+    """`models` maps a public model to its targets (fallbacks included, duplicates removed)."""
+
+    def __init__(self, providers: Mapping[str, Provider], models: Mapping[str, Sequence[Target]]) -> None:
+        self._providers = providers
+        self._models = {name: tuple(targets) for name, targets in models.items()}
+        self._offered: dict[str, tuple[Target, ...]] = {}
+        for provider in providers.values():
+            for model in provider.models:
+                self._offered[model] = (*self._offered.get(model, ()), target(provider, model))
+        self._cache: dict[str, tuple[Target, ...]] = dict(self._models)
+
+    def resolve(self, model: str) -> tuple[Target, ...]:
+        """The targets to try, in order. Raises ModelNotFound."""
+        found = self._cache.get(model)
+        if found is None:
+            found = self._look_up(model)
+            if len(self._cache) < MAX_CACHED:  # names come from callers
+                self._cache[model] = found
+        return found
+
+    def _look_up(self, model: str) -> tuple[Target, ...]:
+        name, slash, rest = model.partition("/")
+        if slash and rest and name in self._providers:
+            return (target(self._providers[name], rest),)
+        offered = self._offered.get(model, ())
+        if len(offered) == 1:
+            return offered
+        if len(offered) > 1:
+            names = " or ".join(each.name for each in offered)
+            raise ModelNotFound(f"The model {model!r} is offered by several providers: ask for {names}.", param="model")
+        if len(self._providers) == 1 and not slash and not self._models:
+            return (target(next(iter(self._providers.values())), model),)
+        raise ModelNotFound(f"The model {model!r} is not known here.{self._hint(model)}", param="model")
+
+    def _hint(self, model: str) -> str:
+        near = difflib.get_close_matches(model, self.names(), n=1)
+        if near:
+            return f" Did you mean {near[0]!r}?"
+        return " GET /v1/models lists the models; a provider's own ids are addressed as provider/model."
+
+    def names(self) -> list[str]:
+        """What /v1/models lists: public models, then what each provider offers."""
+        offered = [f"{provider.name}/{model}" for provider in self._providers.values() for model in provider.models]
+        return [*self._models, *offered]

@@ -1,0 +1,134 @@
+"""What a call cost, by genai-prices, in integer nano-dollars.
+
+The price list is a large library (half a second to import), so it is loaded by `load`, in a background thread, after
+the server has begun to listen. Calling it costs 0.3 ms; most prices are plain rates per token, so those are read once
+per model and day into integers, and the rest (tiers by context length) go to the library each time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import ROUND_HALF_EVEN, Decimal
+from typing import Any
+
+from msgspec import Struct
+
+from trunkline.core.call import Entry
+from trunkline.core.usage import NANO, Usage
+
+_MILLION = 1_000_000
+_DAY = 86_400.0
+MAX_RATES = 4096
+
+
+class Rates(Struct, frozen=True):
+    """Nano-dollars per million tokens: integers, since no list price has more than nine decimals."""
+
+    input: int
+    cache_read: int
+    cache_write: int
+    cache_write_1h: int
+    output: int
+
+    def cost(self, usage: Usage) -> int:
+        """Nano-dollars, rounded half to even once, at the end."""
+        plain = usage.input - usage.cache_read - usage.cache_write
+        total = (
+            plain * self.input
+            + usage.cache_read * self.cache_read
+            + (usage.cache_write - usage.cache_write_1h) * self.cache_write
+            + usage.cache_write_1h * self.cache_write_1h
+            + usage.output * self.output
+        )
+        whole, rest = divmod(total, _MILLION)
+        return whole + (2 * rest > _MILLION or (2 * rest == _MILLION and whole & 1))
+
+
+Priced = Rates | Callable[[Usage], int] | None
+
+
+class PriceList:
+    """Costs of entries. `cost` answers None until `load` has run."""
+
+    def __init__(self) -> None:
+        self._library: Any = None
+        self._known: dict[tuple[str, int], tuple[Priced, str]] = {}
+
+    def load(self) -> None:
+        """Import the price list. Slow: for a background thread."""
+        import genai_prices
+
+        genai_prices.calc_price(genai_prices.Usage(input_tokens=1), "gpt-4o", provider_id="openai")
+        self._library = genai_prices
+
+    def cost(self, entry: Entry) -> tuple[int, str] | None:
+        """(nano-dollars, date of the price, ISO 8601), or None where the price is unknown or not loaded yet."""
+        if entry.price_model is None or entry.usage is None or self._library is None:
+            return None
+        day = int(entry.at // _DAY)
+        known = self._known.get((entry.price_model, day))
+        if known is None:
+            if len(self._known) >= MAX_RATES:
+                self._known.clear()
+            known = self._known[entry.price_model, day] = self._look_up(entry.price_model, day)
+        priced, date = known
+        if priced is None:
+            return None
+        return (priced.cost(entry.usage) if isinstance(priced, Rates) else priced(entry.usage)), date
+
+    def _look_up(self, price_model: str, day: int) -> tuple[Priced, str]:
+        provider, _, model = price_model.partition(":")
+        when = datetime.fromtimestamp(day * _DAY + _DAY / 2, UTC)
+        date = when.date().isoformat()
+
+        def price(usage: Usage) -> Any:
+            return self._library.calc_price(
+                self._usage(usage), model, provider_id=provider, genai_request_timestamp=when
+            )
+
+        try:
+            found = price(Usage(input=1))
+        except LookupError:
+            return None, date
+        if _plain(found):
+            return _rates(price), date
+        return (lambda usage: _nano(price(usage).total_price)), date
+
+    def _usage(self, usage: Usage) -> Any:
+        return self._library.Usage(
+            input_tokens=usage.input,
+            cache_read_tokens=usage.cache_read,
+            cache_write_tokens=usage.cache_write,
+            cache_write_1h_tokens=usage.cache_write_1h or None,
+            output_tokens=usage.output,
+            input_audio_tokens=usage.input_audio or None,
+            output_audio_tokens=usage.output_audio or None,
+        )
+
+
+def _plain(found: Any) -> bool:
+    """Whether the price is rates per token, the whole day long: no tiers, no audio, no hours."""
+    prices = vars(found.model_price)
+    rates = all(value is None or isinstance(value, Decimal) for value in prices.values())
+    audio = any(value is not None and "audio" in name for name, value in prices.items())
+    return rates and not audio and not isinstance(found.model.prices, list)
+
+
+def _rates(price: Callable[[Usage], Any]) -> Rates:
+    """Read the rates off the library's own answers for a million tokens of each kind."""
+
+    def rate(usage: Usage) -> int:
+        return _nano(price(usage).total_price)
+
+    return Rates(
+        input=rate(Usage(input=_MILLION)),
+        cache_read=rate(Usage(input=_MILLION, cache_read=_MILLION)),
+        cache_write=rate(Usage(input=_MILLION, cache_write=_MILLION)),
+        cache_write_1h=rate(Usage(input=_MILLION, cache_write=_MILLION, cache_write_1h=_MILLION)),
+        output=rate(Usage(output=_MILLION)),
+    )
+
+
+def _nano(dollars: Decimal) -> int:
+    return int((dollars * NANO).quantize(Decimal(1), ROUND_HALF_EVEN))

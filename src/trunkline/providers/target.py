@@ -1,0 +1,94 @@
+"""A provider made ready to call, and a model there."""
+
+from __future__ import annotations
+
+from urllib.parse import quote, urlsplit
+
+from msgspec import Struct
+
+from trunkline.core.call import Headers
+from trunkline.dialects.base import Dialect, Quirks
+from trunkline.providers.kinds import KINDS, Kind
+from trunkline.providers.models import quirks_of
+from trunkline.providers.settings import ProviderSettings
+
+USER_AGENT = b"trunkline"
+
+
+class Provider(Struct, frozen=True):
+    """A row of the configuration, bound to its kind. `headers` holds the credential: never log it."""
+
+    name: str
+    kind: Kind
+    scheme: str
+    host: str
+    port: int
+    path: str
+    """Of the base URL, without a slash at its end."""
+    headers: Headers
+    version: str | None = None
+    timeout: float | None = None
+    models: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Provider({self.name!r})"
+
+
+class Target(Struct, frozen=True):
+    """One model at one provider."""
+
+    name: str
+    """`provider/model`."""
+    provider: Provider
+    model: str
+    quirks: Quirks
+    price_model: str | None
+    """`provider:model` of the price list."""
+
+    @property
+    def dialect(self) -> Dialect:
+        return self.provider.kind.dialect
+
+    def path(self, operation: str) -> bytes | None:
+        """The request target of an operation, percent-encoded; None where this kind of provider has no such thing."""
+        template = self.provider.kind.paths.get(operation)
+        if template is None:
+            return None
+        filled = template.format(model=quote(self.model, safe=""), version=quote(self.provider.version or "", safe=""))
+        return (self.provider.path + filled).encode()
+
+
+def bind(name: str, settings: ProviderSettings) -> Provider:
+    """The provider of one row. Azure's classic API has paths of its own: it is a kind to itself."""
+    classic = settings.kind == "azure" and settings.api_version is not None
+    kind = KINDS["azure-classic" if classic else settings.kind]
+    url = urlsplit(settings.base_url or settings.endpoint or kind.base_url or "")
+    path = url.path.rstrip("/")
+    if settings.kind == "azure":
+        path = path.removesuffix("/openai/v1").removesuffix("/openai")
+    extra = [(key.lower().encode(), value.reveal().encode()) for key, value in settings.headers.items()]
+    return Provider(
+        name=name,
+        kind=kind,
+        scheme=url.scheme,
+        host=url.hostname or "",
+        port=url.port or (443 if url.scheme == "https" else 80),
+        path=path,
+        headers=[(b"content-type", b"application/json"), (b"user-agent", USER_AGENT), *kind.sign(settings), *extra],
+        version=settings.api_version,
+        timeout=settings.timeout,
+        models=settings.models,
+    )
+
+
+def target(provider: Provider, model: str, base_model: str | None = None) -> Target:
+    """`base_model` says what an opaque name (an Azure deployment) really is."""
+    known = base_model or model
+    prices = provider.kind.prices
+    return Target(
+        name=f"{provider.name}/{model}",
+        provider=provider,
+        model=model,
+        quirks=quirks_of(known, provider.kind.quirks),
+        price_model=f"{prices}:{known}" if prices else None,
+    )

@@ -1,0 +1,76 @@
+"""Who calls: the key, wherever each SDK puts it, and what it may ask for.
+
+Only once the caller is known is the body read: nobody without a key makes the gateway hold megabytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+
+from trunkline.core.call import Call, Capture, Headers, Key
+from trunkline.core.errors import Forbidden, Unauthenticated
+from trunkline.core.pipeline import Handler
+from trunkline.core.reply import Reply
+from trunkline.core.stores import KeyRing
+
+ANYONE = Key(id="anyone", name="anyone")
+"""Who calls where no key is asked for."""
+
+
+class Auth:
+    """`ring` None: open, no key needed. `capture` applies where the key does not say otherwise."""
+
+    def __init__(self, ring: KeyRing | None, capture: Capture, clock: Callable[[], float]) -> None:
+        self._ring = ring
+        self._capture = capture
+        self._clock = clock
+
+    async def __call__(self, call: Call, proceed: Handler) -> Reply:
+        call.key = key = await self.identify(call.headers)
+        call.capture = key.capture or self._capture
+        if key.tags:
+            call.tags = (*key.tags, *call.tags)
+        await call.load(call)
+        if key.models is not None:
+            self._may_ask(key, call)
+        return await proceed(call)
+
+    async def identify(self, headers: Headers) -> Key:
+        """The key that these headers present. Raises Unauthenticated."""
+        ring = self._ring
+        if ring is None:
+            return ANYONE
+        secret = presented(headers)
+        if secret is None:
+            raise Unauthenticated(
+                "No API key was given. Send it as `Authorization: Bearer <key>` or as `x-api-key: <key>`.",
+                code="missing_api_key",
+            )
+        await ring.ready()
+        key = ring.find(secret)
+        if key is None:
+            raise Unauthenticated("This API key is not known here.")
+        if key.disabled:
+            raise Unauthenticated("This API key is disabled.", code="disabled_api_key")
+        if key.expires_at is not None and key.expires_at <= self._clock():
+            raise Unauthenticated("This API key has expired.", code="expired_api_key")
+        return key
+
+    def _may_ask(self, key: Key, call: Call) -> None:
+        peek = call.peek
+        assert key.models is not None
+        if peek is not None and not any(fnmatchcase(peek.model, pattern) for pattern in key.models):
+            raise Forbidden(
+                f"This API key may not use the model {peek.model!r}.", code="model_not_allowed", param="model"
+            )
+
+
+def presented(headers: Headers) -> bytes | None:
+    """The secret that the caller sent, in whichever header its SDK uses."""
+    for name, value in headers:
+        if name == b"authorization" and value[:7].lower() == b"bearer ":
+            return value[7:].strip() or None
+        if name == b"x-api-key" or name == b"api-key":
+            return value.strip() or None
+    return None

@@ -1,0 +1,92 @@
+"""One entry per call, whatever happens: answered, refused, failed, or the client gone.
+
+The outermost stage. The entry is written when the end of the answer is known and before its last byte is sent, so that
+every answer that a client saw whole is in the ledger, even if the process dies in the same moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from trunkline.core.call import Call, Entry
+from trunkline.core.errors import ClientGone, GatewayError
+from trunkline.core.pipeline import Handler
+from trunkline.core.reply import Flow, Reply
+from trunkline.core.stores import Journal, Meters, Prices
+from trunkline.core.usage import Usage
+
+BYTES_PER_TOKEN = 4
+"""The usual rough figure for English text, for calls whose upstream reported nothing."""
+
+
+class Ledger:
+    def __init__(self, journal: Journal, meters: Meters, prices: Prices, clock: Callable[[], float]) -> None:
+        self._journal = journal
+        self._meters = meters
+        self._prices = prices
+        self._clock = clock
+
+    async def __call__(self, call: Call, proceed: Handler) -> Reply:
+        try:
+            reply = await proceed(call)
+        except GatewayError as error:
+            self.write(call, error.status, error)
+            raise
+        except asyncio.CancelledError:
+            gone = ClientGone("The client closed the connection before the answer began.")
+            self.write(call, gone.status, gone)
+            raise
+        reply.on_finish.append(lambda error: self._finished(call, reply, error))
+        return reply
+
+    def _finished(self, call: Call, reply: Reply, error: GatewayError | None) -> None:
+        flow = reply.flow
+        call.usage = flow.usage
+        error = error or flow.error
+        if call.usage is None and call.surface.operation == "generate":
+            call.usage = _estimate(call, flow)
+        self.write(call, reply.status, error, reply.body)
+
+    def write(self, call: Call, status: int, error: GatewayError | None, answer: bytes | None = None) -> None:
+        """Append the entry of a call that has come to its end."""
+        target = call.target
+        peek = call.peek
+        entry = Entry(
+            id=call.id,
+            at=call.arrived,
+            surface=call.surface.path,
+            status=status,
+            key=call.key.id if call.key is not None else None,
+            model=peek.model if peek is not None else None,
+            target=target.name if target is not None else None,
+            price_model=target.price_model if target is not None else None,
+            stream=peek is not None and peek.stream,
+            first_byte=call.first_byte,
+            duration=self._clock() - call.started,
+            usage=call.usage,
+            error=error.code if error is not None else None,
+            bytes_in=len(call.body),
+            bytes_out=call.bytes_out,
+        )
+        if call.capture != "none":
+            entry.tags = call.tags
+            entry.attempts = call.attempts
+            entry.lost = tuple(call.lost)
+            entry.message = error.message if error is not None else None
+        if call.capture == "full":
+            entry.request = call.body.decode("utf-8", "replace")
+            entry.response = answer.decode("utf-8", "replace") if answer is not None else None
+        priced = self._prices.cost(entry)
+        if priced is not None:
+            entry.cost, entry.price_date = priced
+            call.cost = entry.cost
+        self._journal.append(entry)
+        self._meters.record(entry)
+
+
+def _estimate(call: Call, flow: Flow) -> Usage | None:
+    """Tokens of an answer whose upstream gave none: from the size of the request and what has gone by."""
+    if flow.produced == 0 and not flow.complete:
+        return None
+    return Usage(input=len(call.body) // BYTES_PER_TOKEN, output=flow.produced, estimated=True)
