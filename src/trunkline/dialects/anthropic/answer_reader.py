@@ -112,7 +112,7 @@ class AnswerReader:
     def eof(self) -> Iterable[Event]:
         if self._ended:
             return []
-        out = self._events(self._splitter.eof()) if self._splitter is not None else self._whole()
+        out = self._events(self._splitter.eof(), torn=True) if self._splitter is not None else self._whole()
         if not self._ended:
             out += self._fail(UpstreamBroken("The upstream's answer ended before it was complete."))
         return out
@@ -125,7 +125,8 @@ class AnswerReader:
 
     # ── Streams ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _events(self, block: bytes) -> list[Event]:
+    def _events(self, block: bytes, torn: bool = False) -> list[Event]:
+        """`torn`: the stream ended inside this block, so that it may be half an event."""
         out: list[Event] = []
         for name, payload in events(block):
             if self._ended:
@@ -141,6 +142,8 @@ class AnswerReader:
                 else:
                     out += self._event(_decode(payload))
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError, KeyError, AttributeError):
+                if torn:
+                    break
                 out += self._fail(UpstreamProtocol("The upstream sent an event that is not a Messages event."))
         return out
 
@@ -297,11 +300,14 @@ class AnswerReader:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return self._fail(UpstreamBroken("The upstream's answer is not whole: it does not end as JSON."))
         try:
-            if message["type"] == "error":
-                return self._fail(in_band_error(message))
-            return list(self._message(message))
+            match message["type"]:
+                case "message":
+                    return list(self._message(message))
+                case "error":
+                    return self._fail(in_band_error(message))
         except (TypeError, KeyError, AttributeError):
-            return self._fail(UpstreamProtocol("The upstream's answer is not a Messages answer."))
+            pass
+        return self._fail(UpstreamProtocol("The upstream's answer is not a Messages answer."))
 
     def _message(self, message: dict[str, Any]) -> Iterator[Event]:
         yield from self._start({name: value for name, value in message.items() if name not in _LATE})

@@ -17,7 +17,7 @@ from trunkline.dialects.anthropic.usage import merge_usage, read_usage
 from trunkline.dialects.sse import EventTooLarge, Splitter, events
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
-_OVERHEAD = 130
+_OVERHEAD = 120
 """Bytes of a delta event around its text."""
 
 

@@ -4,8 +4,8 @@ The service refuses a request that asks for thinking and then cannot have it, so
 answer) is kept and what stands in its way is given up, and reported:
 
 - with a fixed budget, a forced tool choice gives way to `auto` (a model that decides for itself takes both);
-- a fixed budget gives way where the turn in progress called a tool and its thinking is missing (a chat client could not keep
-  it; "thinking must lead the replayed turn"), and where the caller's token limit leaves no room for the least budget;
+- a fixed budget gives way where the turn in progress called a tool and its thinking is missing (a chat client could
+  not keep it, and it must lead the replayed turn), and where the caller's token limit has no room for the least budget;
 - of the sampling parameters, `top_k` goes, `temperature` stays only at 1, `top_p` only from 0.95.
 
 The caller's token limit is never raised: here as in OpenAI's dialects it counts the thinking too, and it is a limit on
