@@ -197,10 +197,10 @@ def test_a_file_at_its_size_limit_loses_nothing_that_the_queue_can_hold(tmp_path
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Any:
-    """A file system of 64 kB."""
+    """A file system of 256 kB."""
     mount = tmp_path / "disk"
     mount.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", mount], capture_output=True, check=False)
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", mount], capture_output=True, check=False)
     if made.returncode:
         pytest.skip(f"a full disk is not tested: no tmpfs may be mounted here ({made.stderr.decode().strip()})")
     yield mount
