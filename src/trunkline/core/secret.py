@@ -7,7 +7,6 @@ checker objects. Whoever needs the text says so with `reveal()`.
 from __future__ import annotations
 
 import hmac
-from urllib.parse import urlsplit
 
 MASK = "********"
 
@@ -59,4 +58,4 @@ class Dsn(str):
     @property
     def scheme(self) -> str:
         """Without SQLAlchemy's driver suffix, in lower case: `postgresql+psycopg://…` is `postgresql`."""
-        return urlsplit(self).scheme.partition("+")[0]
+        return self.partition("://")[0].partition("+")[0].lower()
