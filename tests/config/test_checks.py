@@ -53,6 +53,14 @@ def read(tmp_path: Path, text: str, insecure: bool = False) -> Config:
         (f"providers: {{a: {{{KEY}, headers: {{'a b': c}}}}}}", "providers.a.headers.a b", "not a header field's name"),
         (f"providers: {{a: {{{KEY}, headers: {{Host: c}}}}}}", "providers.a.headers.Host", "set by the gateway itself"),
         (f"providers: {{a: {{{KEY}, headers: {{x: é}}}}}}", "providers.a.headers.x", "must be ASCII"),
+        (
+            f"providers: {{a: {{{KEY}, headers: {{Api-Key: c}}}}}}",
+            "providers.a.headers.Api-Key",
+            "would be there twice",
+        ),
+        (f"providers: {{a: {{{KEY}, project: é}}}}", "providers.a.project", "must be ASCII"),
+        ("providers: {a: {kind: openai, api_key: é}}", "providers.a.api_key", "must be ASCII"),
+        (f"providers: {{a: {{{KEY}, base_url: 'https://é.example'}}}}", "providers.a.base_url", "xn-- form"),
         (f"providers: {{a: {{{KEY}, models: [m, n, m]}}}}", "providers.a.models[2]", '"m" is listed twice'),
         (
             "providers: {a: {kind: azure, api_key: k, endpoint: 'https://x', api_version: v1}}",

@@ -38,9 +38,14 @@ _MODEL_NAME = re.compile(r"[^\s/]{1,256}")
 _API_VERSION = re.compile(r"\d{4}-\d{2}-\d{2}(-preview)?")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
 _OURS = frozenset(
-    {"host", "content-length", "content-type", "transfer-encoding", "connection", "te", "upgrade", "keep-alive"}
-)
-"""Header fields that frame a message: the transport's alone."""
+    {
+        "host", "content-length", "content-type", "transfer-encoding", "connection", "te", "upgrade", "keep-alive",
+        "user-agent", "accept-encoding",
+    }
+)  # fmt: skip
+"""Header fields that the gateway itself writes."""
+_CREDENTIALS = frozenset({"authorization", "x-api-key", "api-key"})
+"""Header fields that `api_key` may become."""
 _CLIENTS = ("lean", "general")
 _DURABLE = ("sqlite", "postgresql")
 
@@ -115,7 +120,9 @@ def _url_faults(url: str, listen: str) -> Iterator[str]:
     except ValueError:
         yield 'is not a URL; expected one such as "https://api.example.com/v1"'
         return
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if not url.isascii() or " " in url:
+        yield "must be ASCII without blanks; write an international host name in its xn-- form"
+    elif parts.scheme not in ("http", "https") or not parts.hostname:
         yield 'expected an http:// or https:// URL, such as "https://api.example.com/v1"'
     elif parts.username is not None or parts.password is not None:
         yield "a URL must not hold credentials; put them into api_key or headers"
@@ -143,8 +150,15 @@ def _headers(config: Config, _: Reading) -> Found:
                 yield path, "is not a header field's name"
             elif header.lower() in _OURS:
                 yield path, "is set by the gateway itself; remove it"
+            elif header.lower() in _CREDENTIALS and provider.api_key is not None:
+                yield path, "would be there twice, since api_key is set; remove one"
             elif not value.reveal().isascii():
                 yield path, "a header field's value must be ASCII"
+        for field, text in (("organization", provider.organization), ("project", provider.project)):
+            if text is not None and not text.isascii():
+                yield ("providers", name, field), "must be ASCII: it is sent as a header field"
+        if provider.api_key is not None and not provider.api_key.reveal().isascii():
+            yield ("providers", name, "api_key"), "must be ASCII: it is sent as a header field"
 
 
 def _offered(config: Config, reading: Reading) -> Found:
