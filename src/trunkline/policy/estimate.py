@@ -1,0 +1,34 @@
+"""How many tokens a request may be, before anybody counts them: from the length of its text.
+
+Four bytes of UTF-8 a token is the usual rough figure for English (OpenAI's own rule of thumb); JSON's punctuation is not
+sent to the model, so only strings count. Images and documents are not read as text: each counts as a page.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+BYTES_PER_TOKEN = 4
+TOKENS_PER_FILE = 1500
+"""About what a provider charges for an image of a megapixel or a page of a document."""
+_FILE = 4096
+"""A string without a space longer than this is somebody's base64."""
+
+
+def estimate_tokens(value: Any) -> int:
+    """Tokens of a decoded JSON value, at least 1."""
+    text, files, stack = 0, 0, [value]
+    while stack:
+        match stack.pop():
+            case str(words):
+                if len(words) > _FILE and " " not in words:
+                    files += 1
+                else:
+                    text += len(words.encode())
+            case dict(fields):
+                stack += fields.values()
+            case list(items):
+                stack += items
+            case _:
+                pass
+    return max(1, -(-text // BYTES_PER_TOKEN) + files * TOKENS_PER_FILE)
