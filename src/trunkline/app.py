@@ -160,7 +160,7 @@ def _simulated(host: str, port: int) -> dict[str, ProviderSettings]:
     address, key = f"http://{host}:{port}", Secret("sim")
     models = tuple(SIM_MODELS)
     return {
-        "sim": ProviderSettings(kind="openai-compatible", base_url=f"{address}/v1", api_key=key, models=models),
+        "sim": ProviderSettings(kind="openai", base_url=f"{address}/v1", api_key=key, models=models),
         "sim-anthropic": ProviderSettings(kind="anthropic", base_url=address, api_key=key, models=models),
         "sim-azure": ProviderSettings(
             kind="azure", endpoint=address, api_key=key, api_version="2024-10-21", models=models

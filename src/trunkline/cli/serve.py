@@ -124,7 +124,7 @@ def _say(config: Config, gateway: object, listening: socket.socket) -> None:
     log.info("trunkline listens on %s (auth: %s)", url, config.auth)
     if not config.providers:
         log.info(
-            "no provider is configured, so the built-in simulator answers: %s/v1/models lists its models, sim/…. For real "
-            "ones set OPENAI_API_KEY, ANTHROPIC_API_KEY or AZURE_OPENAI_API_KEY, or write a configuration.",
+            "no provider is configured, so the built-in simulator answers: %s/v1/models lists its models, sim/…. "
+            "For real ones set OPENAI_API_KEY, ANTHROPIC_API_KEY or AZURE_OPENAI_API_KEY, or write a configuration.",
             url,
         )

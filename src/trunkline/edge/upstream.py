@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
+
 from trunkline.core.call import Call, Headers
 from trunkline.core.errors import (
     LossyTranslation,
@@ -29,6 +31,7 @@ from trunkline.edge.transport.base import (
     Transport,
     TransportError,
 )
+from trunkline.policy.estimate import estimate_tokens
 from trunkline.providers.target import Provider, Target
 
 EVENT_STREAM = b"text/event-stream"
@@ -48,7 +51,7 @@ class Upstream:
         target: Target = call.target
         path = target.path(call.surface.operation)
         if path is None:
-            return self._count_here(call, target)
+            return _count_here(call)
         identity = target.dialect is call.surface.dialect
         body, headers = self._identity(call, target) if identity else self._translate(call, target)
         response = await self._send(call, target.provider, path, headers, body)
@@ -98,17 +101,6 @@ class Upstream:
             return await self._transport.send(origin, b"POST", path, headers, body, deadline)
         except TransportError as error:
             raise mapped(error) from error
-
-    def _count_here(self, call: Call, target: Target) -> Reply:
-        """Counting tokens for a provider that has no endpoint for it: an estimate, and said to be one."""
-        if call.parsed is None:
-            call.parsed = call.surface.dialect.read_request(call.body)
-        lost: list[str] = []
-        body = target.dialect.write_request(call.parsed, target.model, target.quirks, lost)
-        count = -(-len(body) // 4)
-        flow = Plain()
-        answer = flow.feed(b'{"input_tokens":%d}' % count)
-        return Reply(flow, body=answer, headers=[(b"x-trunkline-estimated", b"input_tokens")])
 
     # ── The answer ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -183,6 +175,14 @@ class Upstream:
             body = b""
         response.close()
         return target.dialect.read_error(response.status, response.headers, body[:MAX_ERROR_BODY])
+
+
+def _count_here(call: Call) -> Reply:
+    """Counting tokens for a provider that has no endpoint for it: an estimate, and said to be one."""
+    count = estimate_tokens(msgspec.json.decode(call.body))
+    flow = Plain()
+    answer = flow.feed(b'{"input_tokens":%d}' % count)
+    return Reply(flow, body=answer, headers=[(b"x-trunkline-estimated", b"input_tokens")])
 
 
 class _Body:

@@ -1,7 +1,7 @@
 """How many tokens a request may be, before anybody counts them: from the length of its text.
 
-Four bytes of UTF-8 a token is the usual rough figure for English (OpenAI's own rule of thumb); JSON's punctuation is not
-sent to the model, so only strings count. Images and documents are not read as text: each counts as a page.
+Four bytes of UTF-8 a token is the usual rough figure for English (OpenAI's own rule of thumb); JSON's punctuation is
+not sent to the model, so only strings count. Images and documents are not read as text: each counts as a page.
 """
 
 from __future__ import annotations
