@@ -8,8 +8,7 @@ from trunkline.core.errors import GatewayError
 from trunkline.core.events import ArgumentsDelta, Event, Failed, ReasoningDelta, TextDelta
 from trunkline.core.usage import Usage
 from trunkline.dialects.base import Dialect, Reader, Writer
-
-CHARACTERS_PER_TOKEN = 4
+from trunkline.policy.estimate import BYTES_PER_TOKEN
 
 
 class Translation:
@@ -29,7 +28,7 @@ class Translation:
 
     @property
     def produced(self) -> int:
-        return -(-self._characters // CHARACTERS_PER_TOKEN)
+        return -(-self._characters // BYTES_PER_TOKEN)
 
     @property
     def lost(self) -> list[str]:

@@ -15,9 +15,7 @@ from trunkline.core.pipeline import Handler
 from trunkline.core.reply import Flow, Reply
 from trunkline.core.stores import Journal, Meters, Prices
 from trunkline.core.usage import Usage
-
-BYTES_PER_TOKEN = 4
-"""The usual rough figure for English text, for calls whose upstream reported nothing."""
+from trunkline.policy.estimate import BYTES_PER_TOKEN
 
 
 class Ledger:
