@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,20 @@ def test_every_locked_package_has_hashes() -> None:
         entries = re.split(r"\n(?=[a-z0-9])", re.sub(r"(?m)^ *#.*\n", "", path.read_text("utf-8")))
         assert len(entries) > 20
         assert [entry for entry in entries if entry.strip() and "--hash=sha256:" not in entry] == []
+
+
+def test_the_locks_hold_all_that_is_asked_for() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    core = {*project["project"]["dependencies"], *project["dependency-groups"]["build"]}
+    extras = project["project"]["optional-dependencies"].values()
+    everything = core.union(project["dependency-groups"]["dev"], *extras)
+    for wanted, lock in ((core, "core.txt"), (everything, "dev.txt")):
+        locked = set(re.findall(r"(?m)^([a-z0-9-]+)==", (ROOT / "requirements" / lock).read_text("utf-8")))
+        assert {_name(one) for one in wanted} - locked == set(), f"{lock} is stale: run `make lock`"
+
+
+def _name(requirement: str) -> str:
+    return re.split(r"[^A-Za-z0-9_-]", requirement, maxsplit=1)[0].lower().replace("_", "-")
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
