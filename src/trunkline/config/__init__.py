@@ -11,7 +11,7 @@ __all__ = ["Config", "ConfigError", "ModelSettings", "Problem", "TargetSettings"
 
 
 def json_schema() -> dict[str, Any]:
-    """JSON Schema (2020-12) of the file, a description for every setting. Made on demand: it reads the structs' source."""
+    """JSON Schema (2020-12) of the file, a description for every setting. Made on demand, from the source."""
     from trunkline.config.describe import json_schema
 
     return json_schema()
