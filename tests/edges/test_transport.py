@@ -374,3 +374,17 @@ async def test_deadline_passed_already(transport: Transport) -> None:
             await ask(transport, peer.origin, deadline=asyncio.get_running_loop().time() - 1)
         assert not caught.value.sent
         assert peer.lines == []
+
+
+@pytest.mark.parametrize("name", ["general"])
+async def test_the_general_transport_goes_through_the_environments_proxy(
+    transport: Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Peer([expect, send(OK), expect, send(OK)]) as proxy, Peer([expect, send(OK)]) as direct:
+        monkeypatch.setenv("http_proxy", f"http://user:pass@127.0.0.1:{proxy.port}")
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        assert await ask(transport, Origin("http", "upstream.invalid", 80)) == b"ok"
+        assert await ask(transport, direct.origin) == b"ok"
+    assert proxy.requests[0].target == b"http://upstream.invalid/v1/x?a=b"
+    assert (b"proxy-authorization", b"Basic dXNlcjpwYXNz") in proxy.requests[0].headers
+    assert len(direct.requests) == 1

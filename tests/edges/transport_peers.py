@@ -43,6 +43,12 @@ class Line:
     """The client has closed its side, or we ours."""
     sent: int = 0
 
+    async def write(self, data: bytes) -> None:
+        if self.writer.transport.is_closing():
+            raise ConnectionResetError("the client went")
+        self.writer.write(data)
+        await self.writer.drain()
+
 
 class Peer:
     """A server on an ephemeral port. `requests` and `lines` grow as clients come."""
@@ -129,8 +135,7 @@ async def expect_head(line: Line) -> None:
 
 def send(data: bytes) -> Step:
     async def step(line: Line) -> None:
-        line.writer.write(data)
-        await line.writer.drain()
+        await line.write(data)
 
     return step
 
@@ -140,8 +145,7 @@ def pieces(data: bytes, size: int = 1) -> Step:
 
     async def step(line: Line) -> None:
         for start in range(0, len(data), size):
-            line.writer.write(data[start : start + size])
-            await line.writer.drain()
+            await line.write(data[start : start + size])
             for _ in range(3):
                 await asyncio.sleep(0)
 
@@ -154,8 +158,7 @@ def flood(total: int) -> Step:
     async def step(line: Line) -> None:
         chunk = b"x" * 65_536
         while line.sent < total:
-            line.writer.write(chunk)
-            await line.writer.drain()
+            await line.write(chunk)
             line.sent += len(chunk)
 
     return step

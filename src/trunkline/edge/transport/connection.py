@@ -66,7 +66,7 @@ class Connection(asyncio.Protocol):
     def start(self, response: LeanResponse, head: bytes, body: bytes) -> None:
         """Send a request; `response` gets the answer."""
         transport = self._transport
-        if self.closed or transport is None:
+        if self.closed or transport is None or transport.is_closing():
             response.fail(Stale("the connection was closed", sent=False))
             return
         self._response = response
@@ -84,15 +84,17 @@ class Connection(asyncio.Protocol):
         self._end(BrokenOff("the connection was aborted", sent=True))
 
     def pause(self) -> None:
-        if not self._paused and not self.closed and self._transport is not None:
+        transport = self._transport
+        if not self._paused and transport is not None and not transport.is_closing():
             self._paused = True
-            self._transport.pause_reading()
+            transport.pause_reading()
 
     def resume(self) -> None:
-        if self._paused and not self.closed and self._transport is not None:
+        transport = self._transport
+        if self._paused and transport is not None and not transport.is_closing():
             self._paused = False
             self._last = self._now()
-            self._transport.resume_reading()
+            transport.resume_reading()
 
     def sweep(self, now: float) -> None:
         """Enforce the time limits, as of `now` (loop time)."""

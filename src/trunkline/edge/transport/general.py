@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from yarl import URL
@@ -107,6 +108,7 @@ class GeneralTransport:
         self._settings = settings
         self._session: aiohttp.ClientSession | None = None
         self._connector: aiohttp.TCPConnector | None = None
+        self._proxies: dict[Origin, URL | None] = {}
         self._closed = False
         self._opened = self._reused = self._failed = self._waiting = 0
 
@@ -122,6 +124,7 @@ class GeneralTransport:
             "headers": _text(headers),
             "data": _content(body),
             "allow_redirects": False,
+            "proxy": self._proxy(origin),
         }
         try:
             inner = await self._exchange(request, deadline)
@@ -184,6 +187,12 @@ class GeneralTransport:
             self._reused += int(progress.reused)
             self._waiting -= int(progress.queued)
 
+    def _proxy(self, origin: Origin) -> URL | None:
+        # Asked once an origin: aiohttp's own `trust_env` asks again in a thread for every request, half a millisecond.
+        if origin not in self._proxies:
+            self._proxies[origin] = proxy_from_environment(origin)
+        return self._proxies[origin]
+
     def _open(self) -> aiohttp.ClientSession:
         settings = self._settings
         self._connector = aiohttp.TCPConnector(
@@ -197,9 +206,8 @@ class GeneralTransport:
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None),  # ours: see _Progress and GeneralResponse.read
             auto_decompress=False,  # ours: the same codings and bounds as in `lean`
-            trust_env=True,
             skip_auto_headers=("Accept", "Content-Type", "User-Agent"),
-            read_bufsize=settings.read_buffer,
+            read_bufsize=settings.read_buffer // 2,  # aiohttp pauses at twice this
             max_line_size=settings.max_header_size,
             max_field_size=settings.max_header_size,
             trace_configs=[self._trace()],
@@ -226,6 +234,14 @@ class GeneralTransport:
         trace.on_connection_create_end.append(connected)
         trace.on_connection_reuseconn.append(reused)
         return trace
+
+
+def proxy_from_environment(origin: Origin) -> URL | None:
+    """The proxy that the environment names for an origin, if any; `NO_PROXY` as `urllib` understands it."""
+    proxy = getproxies().get(origin.scheme)
+    if not proxy or proxy_bypass(f"{origin.host}:{origin.port}"):
+        return None
+    return URL(proxy if "://" in proxy else f"http://{proxy}")
 
 
 class _Progress:

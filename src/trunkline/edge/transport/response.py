@@ -108,8 +108,10 @@ class LeanResponse:
     def arrived(self) -> None:
         """The socket has been read: hand on what came, or tell the connection to wait until it has been taken."""
         if self._whole:
-            if self._held > self._settings.max_body_size:
-                self._refuse_size()
+            if self._held > self._settings.max_body_size and self.wire is not None:
+                self._chunks.clear()
+                self._error = self._oversized()
+                self.wire.abort()
             return
         if self._held > self._settings.read_buffer and self.wire is not None:
             self.wire.pause()
@@ -123,7 +125,8 @@ class LeanResponse:
 
     def fail(self, error: TransportError) -> None:
         """The rest will not come. What has arrived can still be read; then the error is raised."""
-        self._error = error
+        if self._error is None:
+            self._error = error
         self.wire = None
         self._wake()
 
@@ -150,17 +153,13 @@ class LeanResponse:
         if self._decoder is not None:
             data = self._decoder.decode(data, limit + 1)
         if len(data) > limit:
-            self._refuse_size()
+            raise self._oversized()
         if self._decoder is not None:
             self._decoder.finish()
         return data
 
-    def _refuse_size(self) -> None:
-        wire = self.wire
-        self._chunks.clear()
-        self.fail(BrokenOff(f"the body is larger than max_body_size ({self._settings.max_body_size})", sent=True))
-        if wire is not None:
-            wire.abort()
+    def _oversized(self) -> BrokenOff:
+        return BrokenOff(f"the body is larger than max_body_size ({self._settings.max_body_size})", sent=True)
 
     def _wake(self) -> None:
         waiter = self._waiter
