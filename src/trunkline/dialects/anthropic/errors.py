@@ -77,7 +77,9 @@ _STATUSES: Mapping[Kind, int] = dict(_BY_TYPE.values()) | {
 _KNOWN_STATUSES = frozenset({400, 401, 402, 403, 404, 405, 408, 409, 413, 422, 429, 499, 500, 502, 503, 504, 529})
 """Statuses for which Anthropic's SDK has a class, and those that it retries by."""
 
-_SECRETS = re.compile(r"\b(?:sk|pk|key|Bearer)[-_ ][\w.-]{8,}|https?://\S+|\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b")
+_SECRETS = re.compile(
+    r"\b(?:sk|pk)-[\w-]{6,}|\bBearer \S+|https?://\S+|\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b|\b[\w-]+(?:\.[\w-]+)+:\d+"
+)
 """What an upstream's message must not carry to the client: keys, addresses."""
 
 
