@@ -80,6 +80,9 @@ class CallLog:
         call.size = len(body)
         call.body = body if len(body) <= self._keep_body else b""
 
+    def __len__(self) -> int:
+        return len(self._calls)
+
     def clear(self) -> None:
         self._calls.clear()
 

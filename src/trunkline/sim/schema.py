@@ -1,8 +1,8 @@
 """Values that satisfy a JSON schema: the arguments of a simulated tool call, the object of a structured answer.
 
-Deterministic and small: required and optional properties are filled while shallow, only required ones further down,
-so that recursive schemas end. Covers what tool and structured-output schemas use: types, enum, const, default,
-$ref to $defs, anyOf/oneOf/allOf, bounds, formats and simple patterns.
+Deterministic and small: all properties are filled while shallow; further down only required ones, null where null is
+allowed and arrays as short as may be, so that recursive schemas end. Covers what tool and structured-output schemas
+use: types, enum, const, default, $ref to $defs, anyOf/oneOf/allOf, bounds, formats and simple patterns.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 Schema = dict[str, Any]
 
 SHALLOW = 4
-"""Below this depth only required properties are filled."""
+"""From this depth on, as little as the schema allows."""
 DEEPEST = 24
 """Below this depth the value is null: a schema that requires itself has no finite value."""
 
@@ -40,7 +40,7 @@ _PATTERN_CANDIDATES = (
 
 def example(schema: Schema | bool, name: str = "value", strings: str | None = None) -> Any:
     """A value that satisfies the schema. `strings`: what free-text strings say (default: "simulated NAME")."""
-    return _Builder(schema if isinstance(schema, dict) else {}, strings).build(schema, name, 0)
+    return _Builder({} if isinstance(schema, bool) else schema, strings).build(schema, name, 0)
 
 
 class _Builder:
@@ -49,9 +49,9 @@ class _Builder:
         self.strings = strings
 
     def build(self, schema: Schema | bool, name: str, depth: int) -> Any:
-        if not isinstance(schema, dict) or depth > DEEPEST:
+        if schema is False or depth > DEEPEST:
             return None
-        schema = self.resolve(schema)
+        schema = self.resolve({} if schema is True else schema)
         for keyword in ("const", "default"):
             if keyword in schema:
                 return schema[keyword]
@@ -60,8 +60,8 @@ class _Builder:
                 return schema[keyword][0]
         for keyword in ("anyOf", "oneOf"):
             if schema.get(keyword):
-                return self.build(self.alternative(schema, keyword), name, depth + 1)
-        match self.type_of(schema):
+                return self.build(self.alternative(schema, keyword, depth), name, depth + 1)
+        match self.type_of(schema, depth):
             case "object":
                 return self.object(schema, depth)
             case "array":
@@ -93,17 +93,19 @@ class _Builder:
             schema = _merged(schema, self.resolve({key: value for key, value in part.items() if key != "allOf"}))
         return schema
 
-    def alternative(self, schema: Schema, keyword: str) -> Schema:
-        """The first alternative that is not null, with the keywords around it."""
+    def alternative(self, schema: Schema, keyword: str, depth: int) -> Schema:
+        """An alternative, with the keywords around it: while shallow the first that says something, then null."""
         options = [self.resolve(option) for option in schema[keyword] if isinstance(option, dict)]
-        chosen = next((option for option in options if option.get("type") != "null"), options[0] if options else {})
+        empty = depth >= SHALLOW
+        chosen = next((one for one in options if (one.get("type") == "null") == empty), options[0] if options else {})
         return _merged({key: value for key, value in schema.items() if key != keyword}, chosen)
 
     @staticmethod
-    def type_of(schema: Schema) -> str:
+    def type_of(schema: Schema, depth: int) -> str:
         kind = schema.get("type")
         if isinstance(kind, list):
-            kind = next((one for one in kind if one != "null"), "null")
+            empty = depth >= SHALLOW
+            kind = next((one for one in kind if (one == "null") == empty), kind[0] if kind else "null")
         if kind is None:
             kind = "object" if "properties" in schema else "array" if "items" in schema else "string"
         return str(kind)

@@ -83,11 +83,11 @@ def serve(host: str, port: int, settings: Settings, ready: Callable[[Handle], No
 
     async def main() -> None:
         handle = await start(host, port, settings)
-        ready(handle)
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
+        ready(handle)
         await stop.wait()
         await handle.aclose()
 
