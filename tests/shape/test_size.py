@@ -38,6 +38,13 @@ CATCH_ALL = frozenset(
 """Files at the boundary of a process or thread: only these may swallow everything, so that a bug
 ends one call, not all. To catch, clean up and raise again is anyone's right."""
 
+PASS_BY_NOT_RAISING = frozenset(
+    {
+        "tests/sim/test_refusals.py:test_a_thinking_model_takes_what_a_plain_one_takes",
+    }
+)
+"""Tests whose whole point is that nothing is raised."""
+
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -106,13 +113,13 @@ def test_every_module_says_why_it_is_there() -> None:
 
 def test_every_test_asserts_something() -> None:
     """An `assert` or a `pytest.raises`, in the test or in a helper of its file that it uses."""
-    idle = [
+    idle = {
         f"{path.relative_to(ROOT).as_posix()}:{node.name}"
         for path in sorted((ROOT / "tests").rglob("test_*.py"))
         for node in ast.walk(_tree(path))
         if isinstance(node, Function) and node.name.startswith("test_") and not _asserts(node, _asserting(path))
-    ]
-    assert idle == []
+    }
+    assert idle == PASS_BY_NOT_RAISING
 
 
 def _asserting(path: Path) -> frozenset[str]:

@@ -1,0 +1,63 @@
+"""What a page claims to list, it lists whole: error codes, metrics, headers, endpoints."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from trunkline.core import errors
+from trunkline.core.errors import Kind
+from trunkline.edge.surfaces import SURFACES
+from trunkline.state import meters
+
+ROOT = Path(__file__).parents[2]
+SOURCES = [path.read_text() for path in (ROOT / "src").rglob("*.py") if "sim" not in path.parts]
+
+
+def page(name: str) -> str:
+    return (ROOT / "docs" / name).read_text()
+
+
+def codes() -> set[str]:
+    """Codes of the classes, codes given where an error is raised, and one a kind of upstream error."""
+    classes = {value.code for value in vars(errors).values() if isinstance(value, type) and hasattr(value, "code")}
+    raised = {code for text in SOURCES for code in re.findall(r'(?<![\w.])code="([a-z_]+)"', text)}
+    return classes | raised | {f"upstream_{kind}" for kind in Kind.__args__}  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("code", sorted(codes()))
+def test_every_error_code_is_documented(code: str) -> None:
+    assert f"| `{code}` |" in page("errors.md")
+
+
+def test_no_error_code_is_documented_that_does_not_exist() -> None:
+    assert set(re.findall(r"^\| `(\w+)` \|", page("errors.md"), re.M)) == codes()
+
+
+def test_the_metrics_page_lists_what_is_exposed() -> None:
+    exposed = set(re.findall(r"^# TYPE (\w+)", meters.ProcessMeters().exposition()[0].decode(), re.M))
+    assert set(re.findall(r"^\| `(trunkline_\w+)` \|", page("metrics.md"), re.M)) == exposed | set(meters.GAUGES)
+
+
+def test_every_header_of_ours_is_documented() -> None:
+    used = {name for text in SOURCES for name in re.findall(r'b"(x-trunkline-[a-z-]+[a-z])"', text)}
+    assert used
+    documented = page("endpoints.md")
+    assert [name for name in sorted(used) if f"`{name}" not in documented] == []
+
+
+def test_every_surface_is_documented() -> None:
+    assert [surface.path for surface in SURFACES if f"`POST {surface.path}`" not in page("endpoints.md")] == []
+
+
+def test_every_link_between_pages_leads_somewhere() -> None:
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+    broken = [
+        (path.name, link)
+        for path in pages
+        for link in re.findall(r"\]\(([^)#:]+)\)", path.read_text())
+        if not (path.parent / link).exists()
+    ]
+    assert broken == []
