@@ -14,6 +14,8 @@ from trunkline.core.pipeline import Handler
 from trunkline.core.reply import Reply
 from trunkline.core.stores import KeyRing
 
+_KEY_HEADERS = frozenset({b"x-api-key", b"api-key", b"x-goog-api-key"})
+
 ANYONE = Key(id="anyone", name="anyone")
 """Who calls where no key is asked for."""
 
@@ -71,6 +73,6 @@ def presented(headers: Headers) -> bytes | None:
     for name, value in headers:
         if name == b"authorization" and value[:7].lower() == b"bearer ":
             return value[7:].strip() or None
-        if name == b"x-api-key" or name == b"api-key":
+        if name in _KEY_HEADERS:
             return value.strip() or None
     return None
