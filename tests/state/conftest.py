@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import itertools
 import os
 import shutil
 import subprocess
@@ -33,7 +32,6 @@ class PostgresServer:
         self.data = directory / "data"
         self._as = {"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}
         self._process: subprocess.Popen[bytes] | None = None
-        self._numbers = itertools.count()
         if self._as:
             os.chown(directory, 65534, 65534)
 
@@ -63,15 +61,21 @@ class PostgresServer:
             self._process = None
 
     def new_database(self) -> str:
+        """The URL of the one database, emptied: a tenth of the time and disk of making another."""
         import psycopg
 
-        name = f"trunkline_{next(self._numbers)}"
-        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")
-        return self.url(name)
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE pid <> pg_backend_pid() AND datname = current_database()"
+            )
+            connection.execute("DROP SCHEMA public CASCADE")
+            connection.execute("CREATE SCHEMA public")
+        return self.url
 
-    def url(self, database: str) -> str:
-        return f"postgresql://postgres@/{database}?host={self.directory}"
+    @property
+    def url(self) -> str:
+        return f"postgresql://postgres@/postgres?host={self.directory}"
 
 
 def _postgres_binaries() -> Path:

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+from tests.state.conftest import eventually
 from trunkline.core.call import Entry
 from trunkline.state.database import Database
 from trunkline.state.journal import FileJournal
@@ -39,35 +40,51 @@ for n in itertools.count():
 """
 
 
-def killed_at_a_random_moment(url: str, directory: Path, attempt: int, chance: random.Random) -> set[str]:
-    """The ids that a process acknowledged before it was killed. It goes on as long as it is fed."""
-    command = [sys.executable, "-c", VICTIM, url, str(directory), str(attempt)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
-        assert child.stdin is not None
-        assert child.stdout is not None
-        # Fed for 1,000 to 2,000 entries over a time in which SQLAlchemy is imported and shipping has begun, or not.
-        pause = chance.uniform(0.01, 0.06)
-        acknowledged = [child.stdout.readline()]
-        for _ in range(chance.randint(20, 40)):
-            child.stdin.write(b".")
-            child.stdin.flush()
-            acknowledged += [child.stdout.readline() for _ in range(50)]
-            time.sleep(pause)
-        child.stdin.write(b".")
-        child.stdin.flush()
-        time.sleep(chance.uniform(0, 0.002))
-        child.kill()
-        acknowledged += child.stdout.readlines()
-    return {line.decode().strip() for line in acknowledged if line.endswith(b"\n")}
+class Victim:
+    """A process that acknowledges calls for as long as it is fed: 50 a bite."""
+
+    def __init__(self, url: str, directory: Path, name: str) -> None:
+        command = [sys.executable, "-c", VICTIM, url, str(directory), name]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.lines = [self._line()]
+
+    def _line(self) -> bytes:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline()
+
+    def feed(self) -> None:
+        self.begin_a_bite()
+        self.lines += [self._line() for _ in range(50)]
+
+    def begin_a_bite(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(b".")
+        self.process.stdin.flush()
+
+    def kill(self) -> set[str]:
+        """The ids that it acknowledged."""
+        self.process.kill()
+        rest, _ = self.process.communicate(timeout=30)
+        lines = [*self.lines, *rest.splitlines(keepends=True)]
+        return {line.decode().strip() for line in lines if line.endswith(b"\n")}
 
 
-def test_each_acknowledged_call_is_in_the_ledger_exactly_once(url: str, tmp_path: Path) -> None:
+def test_each_acknowledged_call_is_in_the_ledger_exactly_once(url: str, database: Database, tmp_path: Path) -> None:
     chance = random.Random(20_260_101)
+    ledger = Ledger(database)
     acknowledged: set[str] = set()
     for attempt in range(ROUNDS):
-        acknowledged |= killed_at_a_random_moment(url, tmp_path / "journal", attempt, chance)
-    database = Database(locate(url))
-    shipped_before = Ledger(database).usage()[0].calls
+        victim = Victim(url, tmp_path / "journal", str(attempt))
+        before = ledger.usage()[0].calls
+        for _ in range(chance.randint(10, 30)):
+            victim.feed()
+        # Every other one dies after its shipper has begun its work, the rest most likely before.
+        if attempt % 2:
+            eventually(lambda v=victim, b=before: (v.feed(), ledger.usage()[0].calls > b)[1])  # type: ignore[misc]
+        victim.begin_a_bite()
+        time.sleep(chance.uniform(0, 0.002))
+        acknowledged |= victim.kill()
+    shipped_before = ledger.usage()[0].calls
     journal = FileJournal(tmp_path / "journal")
     assert journal.status()["bytes"] > 0
     shipper = Shipper(locate(url), journal, MemoryKeyRing(), _no_price, settings=ShipperSettings(poll=0.02))
@@ -76,11 +93,10 @@ def test_each_acknowledged_call_is_in_the_ledger_exactly_once(url: str, tmp_path
     journal.close()
     with database.read() as connection:
         stored = [row[0] for row in connection.exec_driver_sql("SELECT id FROM ledger")]
-    (total,) = Ledger(database).usage()
-    database.close()
+    (total,) = ledger.usage()
     # Both halves of the promise were put to the test: some died shipped, some with all in the journal.
     assert 0 < shipped_before < len(acknowledged)
-    assert len(acknowledged) > ROUNDS * 1000
+    assert len(acknowledged) > ROUNDS * 500
     assert acknowledged <= set(stored)
     # The call being written when the process died may be there too; it had just not been acknowledged yet.
     assert len(stored) - len(acknowledged) <= ROUNDS
