@@ -34,7 +34,7 @@ class TransportSettings(Struct, forbid_unknown_fields=True, frozen=True):
     """Certificates to trust instead of the system's."""
 
 
-class Origin(Struct, frozen=True):
+class Origin(Struct, frozen=True, cache_hash=True):
     """Where to connect: connections are pooled by it."""
 
     scheme: str

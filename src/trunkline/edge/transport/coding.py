@@ -65,11 +65,15 @@ class Decoder:
 
 def decoder_for(headers: Headers) -> Decoder | None:
     """What undoes the coding that the head names, None where there is none. Raises BrokenOff on one we do not know."""
-    codings = b",".join(value for name, value in headers if name == b"content-encoding").lower()
+    named = [value for name, value in headers if name == b"content-encoding"]
+    if not named:
+        return None
+    codings = b",".join(named).lower()
     known = [coding for coding in (part.strip() for part in codings.split(b",")) if coding not in (b"", b"identity")]
     if not known:
         return None
     if len(known) > 1 or known[0] not in _WINDOW_BITS:
-        named = b", ".join(known).decode("latin-1")
-        raise BrokenOff(f"content-encoding {named!r} is not supported: gzip and deflate are", sent=True)
+        raise BrokenOff(
+            f"content-encoding {codings.decode('latin-1')!r} is not supported: gzip and deflate are", sent=True
+        )
     return Decoder(known[0])

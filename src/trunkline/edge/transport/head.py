@@ -16,7 +16,8 @@ from trunkline.edge.transport.base import Origin
 
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _TARGET = re.compile(rb"[!-~]+")
-_BREAKS = re.compile(rb"[\r\n\0]")
+_BREAKS = b"\r\n\0"
+_ACCEPT_ENCODING = b"\r\naccept-encoding: "
 _OURS = frozenset({b"host", b"content-length", b"transfer-encoding", b"connection", b"expect", b"upgrade"})
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _WITHOUT_CONTENT = frozenset({b"GET", b"HEAD", b"DELETE", b"OPTIONS"})
@@ -33,16 +34,16 @@ def request_head(origin: Origin, method: bytes, path: bytes, headers: Headers, l
     for name, value in headers:
         parts.append(_label(name))
         parts.append(value)
+    if _ACCEPT_ENCODING not in parts:
+        parts.append(_ACCEPT_ENCODING + b"identity")
     if length or method not in _WITHOUT_CONTENT:
         parts.append(b"\r\ncontent-length: %d" % length)
     parts.append(b"\r\n\r\n")
     head = b"".join(parts)
-    # Every line but the first two begins with one of our labels: more breaks than labels means that a value had one.
-    lines = len(parts) - len(headers) + 1
-    if head.count(b"\n") != lines or head.count(b"\r") != lines or b"\0" in head:
+    # Each part but the values has one CR and one LF, the last has two of each: more of them, or a NUL, came in a value.
+    ours = 2 * (len(parts) - len(headers) + 1)
+    if len(head) - len(head.translate(None, _BREAKS)) != ours:
         _refuse_break(headers)
-    if b"\r\naccept-encoding: " not in head:
-        head = head[:-2] + b"accept-encoding: identity\r\n\r\n"
     return head
 
 
@@ -75,5 +76,5 @@ def _label(name: bytes) -> bytes:
 
 
 def _refuse_break(headers: Headers) -> NoReturn:
-    culprit = next((name for name, value in headers if _BREAKS.search(value)), b"?")
+    culprit = next((name for name, value in headers if value != value.translate(None, _BREAKS)), b"?")
     raise ValueError(f"header {culprit.decode()}: a value may not contain CR, LF or NUL")
