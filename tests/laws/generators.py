@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from trunkline.core.events import (
@@ -50,6 +51,13 @@ from trunkline.core.usage import Usage
 
 TEXT_KINDS: tuple[PartKind, ...] = ("text", "tool_call")
 COMMON_REASONS: tuple[Reason, ...] = ("stop", "length", "tool_calls")
+
+
+def law(examples: int) -> settings:
+    """Settings of a law: the same examples on every run, however slow the machine is."""
+    slow = [HealthCheck.too_slow, HealthCheck.data_too_large]
+    return settings(max_examples=examples, deadline=None, derandomize=True, suppress_health_check=slow)
+
 
 # Anything that JSON can carry: quotes, newlines, the line separators that trip naive SSE parsers, astral characters.
 _characters = st.characters(exclude_categories=("Cs",))

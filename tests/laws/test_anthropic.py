@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.laws.generators import answers, pieces, requests, said, usages
+from tests.laws.generators import answers, law, pieces, requests, said, usages
 from trunkline.core.errors import BadRequest, UpstreamBroken
 from trunkline.core.events import Event, Failed, PartFinished, PartStarted, Reason, Started, normalize
 from trunkline.core.request import Request
@@ -39,7 +39,7 @@ def bare(events: list[Event]) -> list[Event]:
     return [Started(e.id, e.model) if isinstance(e, Started) else e for e in normalize(events)]
 
 
-@settings(max_examples=80, deadline=None)
+@law(80)
 @given(any_request)
 def test_a_request_read_back_is_the_request(request: Request) -> None:
     lost: list[str] = []
@@ -48,7 +48,7 @@ def test_a_request_read_back_is_the_request(request: Request) -> None:
     assert said(DIALECT.read_request(body)) == said(request)
 
 
-@settings(max_examples=30, deadline=None)
+@law(30)
 @given(any_request)
 def test_the_same_request_gives_the_same_bytes(request: Request) -> None:
     first = DIALECT.write_request(request, "m", Quirks(), [])
@@ -57,20 +57,20 @@ def test_the_same_request_gives_the_same_bytes(request: Request) -> None:
     assert DIALECT.write_request(again, "m", Quirks(), []) == first
 
 
-@settings(max_examples=80, deadline=None)
+@law(80)
 @given(any_answer, st.booleans())
 def test_an_answer_read_back_is_the_answer(events: list[Event], stream: bool) -> None:
     assert bare(read(write(events, stream), stream)) == bare(events)
 
 
-@settings(max_examples=60, deadline=None)
+@law(60)
 @given(any_answer, st.booleans(), st.sampled_from([1, 7]))
 def test_chunk_borders_are_invisible(events: list[Event], stream: bool, size: int) -> None:
     data = write(events, stream)
     assert read(data, stream, size) == read(data, stream)
 
 
-@settings(max_examples=60, deadline=None)
+@law(60)
 @given(any_answer, st.data())
 def test_a_stream_cut_anywhere_is_never_complete(events: list[Event], data: st.DataObject) -> None:
     whole = write(events, True)
@@ -82,7 +82,7 @@ def test_a_stream_cut_anywhere_is_never_complete(events: list[Event], data: st.D
     assert sum(isinstance(event, Failed) for event in out) <= 1
 
 
-@settings(max_examples=60, deadline=None)
+@law(60)
 @given(answers(kinds=("text", "tool_call", "refusal", "media", "custom_tool_call"), choices=3))
 def test_whatever_the_source_the_stream_is_exact(events: list[Event]) -> None:
     lines = [line[6:] for line in write(events, True).decode().split("\n") if line.startswith("data: ")]
@@ -102,7 +102,7 @@ def test_whatever_the_source_the_stream_is_exact(events: list[Event]) -> None:
     assert count == len([e for e in carried if e.kind in {"text", "tool_call", "refusal"}])
 
 
-@settings(max_examples=200, deadline=None)
+@law(200)
 @given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
 def test_garbage_is_an_error_never_a_crash(data: bytes) -> None:
     for stream in (False, True):
@@ -130,7 +130,7 @@ _junk = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@law(300)
 @given(
     _junk, st.sampled_from(["message_start", "content_block_start", "content_block_delta", "message_delta", "error"])
 )

@@ -35,6 +35,7 @@ from trunkline.core.request import (
 from trunkline.core.usage import Usage
 from trunkline.dialects.anthropic import DIALECT
 from trunkline.dialects.base import Envelope, Quirks
+from trunkline.dialects.openai_chat import DIALECT as CHAT
 from trunkline.dialects.sse import events as sse_events
 
 ASK = Message("user", [Text("hi")], at="messages[0]")
@@ -83,6 +84,24 @@ def test_A1_without_its_thinking_the_turn_goes_on_without_thinking() -> None:
     assert lost == ["reasoning_effort"]
     later = Request("m", [*request.messages, Message("assistant", [Text("done")]), ASK], reasoning=HARD, tools=[LOOK])
     assert written(later)[0]["thinking"]["type"] == "enabled"
+
+
+def test_A1_thinking_survives_a_client_that_speaks_chat() -> None:
+    thinking = {"type": "thinking", "thinking": "hm", "signature": "sig"}
+    call = {"type": "tool_use", "id": "toolu_1", "name": "look", "input": {"at": 1}}
+    answer = {"id": "msg_1", "type": "message", "model": "c", "content": [thinking, call], "stop_reason": "tool_use"}
+    reader, writer = DIALECT.reader(False), CHAT.writer(Envelope(False))
+    events = [*reader.feed(json.dumps(answer).encode()), *reader.eof()]
+    chat = json.loads(b"".join(map(writer.feed, events)) + writer.eof())
+    turns = [
+        {"role": "user", "content": "hi"},
+        chat["choices"][0]["message"],
+        {"role": "tool", "tool_call_id": "toolu_1", "content": "seen"},
+    ]
+    body = {"model": "m", "messages": turns, "reasoning_effort": "high"}
+    out, _ = written(CHAT.read_request(json.dumps(body).encode()))
+    assert out["messages"][1]["content"] == [thinking, call]
+    assert out["thinking"]["type"] == "enabled"
 
 
 def test_A1_unsigned_thinking_is_reported_not_sent() -> None:
@@ -150,6 +169,14 @@ def test_A4_blocks_are_numbered_without_gaps_whatever_is_left_out() -> None:
     blocks = [(e["type"], e["index"]) for e in out if "index" in e]
     expected = ["content_block_start", "content_block_delta", "content_block_stop"]
     assert blocks == [(name, 0) for name in expected] + [("content_block_start", 1), ("content_block_stop", 1)]
+
+
+def test_A4_what_is_left_out_is_told() -> None:
+    writer = DIALECT.writer(Envelope(False))
+    for event in (Started("x", "m"), PartStarted(0, "media"), PartFinished(0), Finished("stop"), Finished("stop", 1)):
+        writer.feed(event)
+    assert json.loads(writer.eof())["content"] == []
+    assert writer.lost == ["content.media", "choices[1]"]
 
 
 def test_A5_a_stream_of_tools_alone_starts_at_0_and_never_overlaps() -> None:

@@ -148,6 +148,37 @@ def test_parallel_results_meet_in_one_user_turn_before_what_the_user_says() -> N
     assert (kinds, lost) == (["tool_result", "tool_result", "text", "text"], [])
 
 
+def test_instructions_alone_are_said_by_the_user() -> None:
+    out, lost = written(messages=[Message("system", [Text("count to three")], at="messages[0]")])
+    assert out["messages"] == [{"role": "user", "content": "count to three"}]
+    assert "system" not in out
+    assert lost == ["messages[0].role"]
+
+
+def test_the_id_of_a_call_is_spelt_in_allowed_letters_on_both_sides() -> None:
+    call, result = ToolCall("functions.look:0", "look", "{}"), ToolResult("functions.look:0", [])
+    out, _ = written(messages=[ASK, Message("assistant", [call]), Message("tool", [result])])
+    assert out["messages"][1]["content"][0]["id"] == "functions_look_0"
+    assert out["messages"][2]["content"][0]["tool_use_id"] == "functions_look_0"
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        (b"{}", "model"),
+        (b'{"model":7}', "model"),
+        (b'{"model":"m","stream":"yes"}', "stream"),
+        (b"[]", None),
+        (b"{", None),
+    ],
+)
+def test_a_peek_names_the_field(body: bytes, param: str | None) -> None:
+    with pytest.raises(BadRequest) as refused:
+        DIALECT.peek(body)
+    assert refused.value.param == param
+    assert refused.value.code == ("invalid_json" if param is None else "invalid_request")
+
+
 def test_leading_instructions_of_any_role_are_the_system_prompt_and_empty_texts_are_left_out() -> None:
     messages = [
         Message("system", [Text("a"), Text("")]),

@@ -6,13 +6,14 @@ import msgspec
 from msgspec import Struct
 
 from trunkline.core.call import Headers, Peek
-from trunkline.core.errors import BadRequest, GatewayError, UpstreamError
+from trunkline.core.errors import GatewayError, UpstreamError
 from trunkline.core.reply import Flow
 from trunkline.core.request import Request
 from trunkline.dialects.anthropic import answer_reader, answer_writer, errors, request_reader, request_writer, tap
 from trunkline.dialects.anthropic.request_writer import api_version
 from trunkline.dialects.anthropic.vocabulary import NAME
 from trunkline.dialects.base import Dialect, Envelope, Quirks, Reader, Writer
+from trunkline.dialects.fields import Fields, decode_object
 
 __all__ = ["DIALECT", "Anthropic", "api_version"]
 
@@ -35,12 +36,9 @@ class Anthropic:
     def peek(self, body: bytes) -> Peek:
         try:
             seen = _peek(body)
-        except msgspec.ValidationError as error:
-            raise BadRequest(f"The request body is not a Messages request: {error}.") from error
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise BadRequest(f"The request body is not valid JSON: {error}.", code="invalid_json") from error
-        except RecursionError as error:
-            raise BadRequest("The request body is nested too deeply.", code="invalid_json") from error
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            top = Fields(decode_object(body))  # the slow way, for the sake of its error messages
+            seen = _Peek(top.need("model", str), top.get("stream", bool), top.get("max_tokens", int))
         return Peek(seen.model, bool(seen.stream), True, seen.max_tokens)
 
     def patch(self, body: bytes, model: str, peek: Peek, quirks: Quirks) -> bytes:

@@ -9,7 +9,7 @@ a delta in a block of another kind opens its own, a second `message_start` is pa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -132,53 +132,46 @@ class AnswerReader:
             if self._ended:
                 break
             try:
-                if name == b"content_block_delta":
-                    try:
-                        delta = _decode_delta(payload)
-                    except msgspec.ValidationError:  # a kind of delta that we do not know
-                        out += self._unusual_delta(_decode(payload))
-                    else:
-                        self._delta(delta, out)
-                else:
-                    out += self._event(_decode(payload))
+                out += self._payload(name, payload)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError, KeyError, AttributeError):
                 if torn:
                     break
                 out += self._fail(UpstreamProtocol("The upstream sent an event that is not a Messages event."))
         return out
 
-    def _delta(self, wire: _Delta, out: list[Event]) -> None:
-        delta = wire.delta
-        match delta:
-            case _Text(text):
-                if self._kind != "text" or wire.index != self._block:
-                    out += self._reopen(wire.index, "text")
-                if text:
-                    out.append(TextDelta(self._part, text))
-            case _Arguments(text):
-                if self._kind == "tool_call" and wire.index == self._block:
-                    if text:
-                        self._input = None
-                        out.append(ArgumentsDelta(self._part, text))
-                else:
-                    out += self._opaque_delta(wire.index, {"type": "input_json_delta", "partial_json": text})
-            case _Thought(text):
-                if self._kind != "reasoning" or wire.index != self._block:
-                    out += self._reopen(wire.index, "reasoning")
-                if text:
-                    out.append(ReasoningDelta(self._part, text))
-            case _Signature(signature):
-                if self._kind != "reasoning" or wire.index != self._block:
-                    out += self._reopen(wire.index, "reasoning")
-                if signature:
-                    out.append(SignatureDelta(self._part, signature))
+    def _payload(self, name: bytes, payload: bytes) -> Iterable[Event]:
+        if name != b"content_block_delta":
+            return self._event(_decode(payload))
+        try:
+            wire = _decode_delta(payload)
+        except msgspec.ValidationError:
+            return self._unusual_delta(_decode(payload))
+        return self._delta(wire)
 
-    def _reopen(self, block: int, kind: PartKind) -> Iterator[Event]:
-        """A delta that does not belong to the open part: a part of its own."""
-        yield from self._close()
-        yield self._open(block, kind)
+    def _delta(self, wire: _Delta) -> Iterable[Event]:
+        match wire.delta:
+            case _Text(text):
+                return self._said(wire.index, "text", TextDelta, text)
+            case _Thought(text):
+                return self._said(wire.index, "reasoning", ReasoningDelta, text)
+            case _Signature(signature):
+                return self._said(wire.index, "reasoning", SignatureDelta, signature)
+            case _Arguments(text):
+                if self._kind != "tool_call" or wire.index != self._block:
+                    return self._opaque_delta(wire.index, {"type": "input_json_delta", "partial_json": text})
+                if not text:
+                    return ()
+                self._input = None
+                return (ArgumentsDelta(self._part, text),)
+
+    def _said(self, block: int, kind: PartKind, delta: Callable[[int, str], Event], text: str) -> Iterable[Event]:
+        if self._kind == kind and self._block == block:
+            return (delta(self._part, text),) if text else ()
+        # It does not belong to the open part: a part of its own.
+        return [*self._close(), self._open(block, kind), delta(self._part, text)]
 
     def _unusual_delta(self, wire: dict[str, Any]) -> Iterator[Event]:
+        """A citation, or a kind of delta that we do not know."""
         delta: dict[str, Any] = wire["delta"]
         if delta.get("type") == "citations_delta" and self._kind == "text":
             yield CitationDelta(self._part, delta["citation"])
@@ -212,12 +205,10 @@ class AnswerReader:
                 return ()
 
     def _unnamed_delta(self, wire: dict[str, Any]) -> Iterable[Event]:
-        out: list[Event] = []
         try:
-            self._delta(msgspec.convert(wire, _Delta), out)
+            return self._delta(msgspec.convert(wire, _Delta))
         except msgspec.ValidationError:
             return self._unusual_delta(wire)
-        return out
 
     def _start(self, message: dict[str, Any]) -> Iterator[Event]:
         if self._started:

@@ -111,6 +111,7 @@ class StreamWriter:
         """Of the deltas of the part that is open."""
         self._refused = False
         self._finished: Finished | None = None
+        self._usage: Usage | None = None
 
     def feed(self, event: Event) -> bytes:
         match event:
@@ -133,7 +134,8 @@ class StreamWriter:
                     self._finished = event
                 return b""
             case Usage():
-                return self._end(event) if self._finished is not None else b""
+                self._usage = event
+                return self._end() if self._finished is not None else b""
             case Failed(error):
                 self._ended = True
                 return stream_error(error, "")
@@ -148,7 +150,7 @@ class StreamWriter:
         if self._finished is None:
             self._ended = True
             return stream_error(UpstreamBroken("The upstream's answer ended before it was complete."), "")
-        return self._end(None)
+        return self._end()
 
     def _start(self, event: Started | None) -> bytes:
         if self._started:
@@ -162,6 +164,7 @@ class StreamWriter:
         head = self._start(None)
         block = block_of(part, self._own) if part.choice == 0 else None
         if block is None:
+            self.lost.append(f"content.{part.kind}")
             return head
         number = self._blocks[part.index] = len(self._blocks)
         self._refused = self._refused or part.kind == "refusal"
@@ -189,12 +192,12 @@ class StreamWriter:
             self._part = -1
         return sse_event(b"content_block_stop", _encode({"type": "content_block_stop", "index": number}))
 
-    def _end(self, usage: Usage | None) -> bytes:
+    def _end(self) -> bytes:
         if self._ended or self._finished is None:
             return b""
         self._ended = True
         delta, beside = ending_of(self._finished, self._own, self._refused)
-        counts = write_usage(usage) if usage is not None else {"output_tokens": 0}
+        counts = write_usage(self._usage) if self._usage is not None else {"output_tokens": 0}
         ending = {"type": "message_delta", "delta": delta, **beside, "usage": counts | beside.get("usage", {})}
         return self._start(None) + sse_event(b"message_delta", _encode(ending)) + MESSAGE_STOP
 
@@ -237,8 +240,8 @@ class WholeWriter:
                 self._usage = event
             case Failed(error):
                 raise error
-            case Logprobs(choice):
-                self.lost.append(f"choices[{choice}].logprobs")
+            case Logprobs():
+                self.lost.append("logprobs")
             case Opaque(data):
                 self.lost.extend(data)
             case _:
@@ -258,7 +261,7 @@ class WholeWriter:
     def _open(self, part: PartStarted) -> None:
         block = block_of(part, self._own) if part.choice == 0 else None
         if block is None:
-            self.lost.append(f"choices[{part.choice}].{part.kind}")
+            self.lost.append(f"content.{part.kind}")
             return
         self._blocks[part.index] = dict(block)
         self._kinds[part.index] = part.kind

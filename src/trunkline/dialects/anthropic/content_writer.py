@@ -7,6 +7,7 @@ service refuses them and they say nothing.
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -38,6 +39,7 @@ Block = dict[str, Any]
 
 _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _NOTHING = msgspec.Raw(b"{}")
+_FOREIGN_ID = re.compile(r"[^a-zA-Z0-9_-]")
 
 
 class ContentWriter:
@@ -112,7 +114,12 @@ class ContentWriter:
         return self.marked(block, part)
 
     def _tool_use(self, part: ToolCall) -> Block:
-        return self.marked({"type": "tool_use", "id": part.id, "name": part.name, "input": self._input(part)}, part)
+        block: Block = {"type": "tool_use", "id": self._id(part.id), "name": part.name, "input": self._input(part)}
+        return self.marked(block, part)
+
+    def _id(self, call_id: str) -> str:
+        """A tool call's id in the letters that the service allows; the same change on the call and on its result."""
+        return call_id if self.own else _FOREIGN_ID.sub("_", call_id) or "_"
 
     def _input(self, part: ToolCall) -> Any:
         """The arguments as an object. The JSON text goes in as it is: decoding it could change its numbers. Text that
@@ -130,7 +137,7 @@ class ContentWriter:
         return msgspec.Raw(raw)
 
     def _tool_result(self, part: ToolResult) -> Block:
-        block: Block = {"type": "tool_result", "tool_use_id": part.call_id}
+        block: Block = {"type": "tool_result", "tool_use_id": self._id(part.call_id)}
         if content := self.blocks(part.content):
             block["content"] = compact(content)
         if part.is_error:

@@ -61,9 +61,14 @@ class _RequestWriter:
         request, made = self.request, plan(self.request, self.quirks, self.lost)
         system, rest = self._leading_system()
         out: dict[str, Any] = {"model": model, "max_tokens": made.max_tokens}
+        messages = self._messages(rest)
+        if system and not messages:
+            # Instructions alone are a request elsewhere; here somebody must have said something.
+            self.lost.append(f"{self.request.messages[0].at}.role")
+            messages, system = [{"role": "user", "content": compact(system)}], []
         if system:
             out["system"] = compact(system)
-        out["messages"] = self._messages(rest)
+        out["messages"] = messages
         if tools := self._tools():
             out["tools"] = tools
         if choice := self._tool_choice(made, bool(tools)):

@@ -15,6 +15,7 @@ from trunkline.core.usage import Usage
 from trunkline.dialects.anthropic.errors import in_band_error, stream_error
 from trunkline.dialects.anthropic.usage import merge_usage, read_usage
 from trunkline.dialects.sse import EventTooLarge, Splitter, events
+from trunkline.policy.estimate import BYTES_PER_TOKEN
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 _OVERHEAD = 120
@@ -40,7 +41,7 @@ class WholeTap:
             raise in_band_error(answer)
         if usage := merge_usage({}, answer.get("usage")):
             self.usage = read_usage(usage)
-        self.produced = len(data) // 4
+        self.produced = len(data) // BYTES_PER_TOKEN
         self.complete = True
         return data
 
@@ -69,10 +70,12 @@ class StreamTap:
         try:
             block = self._splitter.feed(data)
         except EventTooLarge:
+            if self.error is not None:
+                return b""
             return self.fail(UpstreamProtocol("The upstream sent an event without end."))
         if b'_tool_result"' not in block:  # what a server's tool found is not the model's output
             self._bytes += len(block) - _OVERHEAD * block.count(b"\n\n")
-            self.produced = max(0, self._bytes) // 4
+            self.produced = max(0, self._bytes) // BYTES_PER_TOKEN
         if b'"message_' in block or b'"error"' in block:
             self._read(block)
         return block
