@@ -11,6 +11,7 @@ from trunkline.core.reply import Flow
 from trunkline.core.request import Request
 from trunkline.dialects.base import Dialect, Envelope, Quirks, Reader, Writer
 from trunkline.dialects.openai_chat import answer_reader, answer_writer, errors, request_reader, request_writer, tap
+from trunkline.dialects.openai_chat.vocabulary import NAME
 
 
 class _StreamOptions(Struct):
@@ -32,7 +33,7 @@ _USAGE_ON = msgspec.Raw(b'{"include_usage":true}')
 
 
 class OpenAIChat:
-    name = request_reader.DIALECT_NAME
+    name = NAME
     ping = b": ping\n\n"
 
     def peek(self, body: bytes) -> Peek:

@@ -24,7 +24,6 @@ from trunkline.core.events import (
     OpaqueDelta,
     PartFinished,
     PartStarted,
-    Reason,
     ReasoningDelta,
     SignatureDelta,
     Started,
@@ -33,23 +32,11 @@ from trunkline.core.events import (
 from trunkline.core.usage import Usage
 from trunkline.dialects.base import Envelope
 from trunkline.dialects.openai_chat.errors import error_object
-from trunkline.dialects.openai_chat.request_reader import DIALECT_NAME
 from trunkline.dialects.openai_chat.usage import write_usage
+from trunkline.dialects.openai_chat.vocabulary import FINISH_REASONS, NAME
 from trunkline.dialects.sse import data
 
 _encode = msgspec.json.Encoder().encode
-
-FINISH_REASONS: dict[Reason, str] = {
-    "stop": "stop",
-    "stop_sequence": "stop",
-    "pause": "stop",
-    "length": "length",
-    "context_window": "length",
-    "tool_calls": "tool_calls",
-    "content_filter": "content_filter",
-    "refusal": "content_filter",
-    "error": "stop",
-}
 
 
 def stream_error(error: GatewayError) -> bytes:
@@ -65,6 +52,19 @@ def citation(wire: dict[str, Any]) -> dict[str, Any] | None:
         page = {"url": url, "title": wire.get("title") or "", "start_index": 0, "end_index": 0}
         return {"type": "url_citation", "url_citation": page}
     return None
+
+
+def detail(part: PartStarted, own: bool, **more: Any) -> dict[str, Any]:
+    """What must be sent back unchanged of a thought, as `reasoning_details` holds it."""
+    data = part.data or {}
+    if part.kind == "redacted_reasoning":
+        return {"type": "reasoning.encrypted", **(data if own else {"data": data.get("data")}), **more}
+    return {"type": "reasoning.text", **more}
+
+
+def finish(event: Finished, own: bool) -> dict[str, Any]:
+    """The end of a choice: its reason, and what only this dialect says beside it (or instead)."""
+    return {"finish_reason": FINISH_REASONS[event.reason], **((event.extra or {}) if own else {})}
 
 
 def tool_call(part: PartStarted) -> dict[str, Any]:
@@ -85,6 +85,10 @@ class StreamWriter:
         self._calls: dict[int, int] = {}
         """Part index to the call's number within its choice."""
         self._counts: dict[int, int] = {}
+        self._details: dict[int, int] = {}
+        """Choice to the number of `reasoning_details` it has had: clients join those of one number."""
+        self._thoughts: dict[int, list[str]] = {}
+        """Part index to its reasoning, for the detail that repeats it beside its signature."""
         self._roles: set[int] = set()
         self._usage: Usage | None = None
         self._own = False
@@ -93,16 +97,24 @@ class StreamWriter:
 
     def feed(self, event: Event) -> bytes:
         match event:
-            case TextDelta(index, text) | ReasoningDelta(index, text) | ArgumentsDelta(index, text):
+            case TextDelta(index, text) | ArgumentsDelta(index, text):
+                before, after = self._text[index]
+                return before + _encode(text) + after
+            case ReasoningDelta(index, text):
+                self._thoughts[index].append(text)
                 before, after = self._text[index]
                 return before + _encode(text) + after
             case PartStarted():
                 return self._part(event)
             case SignatureDelta(index, signature):
-                detail = {"type": "reasoning.text", "signature": signature, "index": 0}
-                return self._delta(self._parts[index].choice, {"reasoning_details": [detail]})
-            case PartFinished() | Opaque() | OpaqueDelta():
-                return self._opaque(event)
+                text = "".join(self._thoughts[index])
+                return self._detail(self._parts[index], text=text, signature=signature)
+            case PartFinished():
+                return b""
+            case Opaque(values):
+                return self._chunk([], **values) if self._own else b""
+            case OpaqueDelta(index, values):
+                return self._audio(self._parts[index], values)
             case Finished():
                 return self._finish(event)
             case Usage():
@@ -129,7 +141,7 @@ class StreamWriter:
         return data(b"[DONE]")
 
     def _start(self, event: Started) -> bytes:
-        self._own = event.dialect == DIALECT_NAME
+        self._own = event.dialect == NAME
         self._head = {
             "id": event.id,
             "object": "chat.completion.chunk",
@@ -152,19 +164,27 @@ class StreamWriter:
             case "refusal":
                 self._template(event, {"refusal": ""})
             case "reasoning":
+                self._thoughts[event.index] = []
                 self._template(event, {"reasoning_content": ""})
             case "redacted_reasoning":
-                detail = {"type": "reasoning.encrypted", "data": (event.data or {}).get("data"), "index": event.index}
-                return role + self._delta(event.choice, {"reasoning_details": [detail]})
+                return role + self._detail(event)
             case "tool_call" | "custom_tool_call":
                 return role + self._call(event)
             case "media":
-                return role + self._delta(event.choice, {"audio": event.data})
+                return role + self._audio(event, event.data or {})
             case "opaque":
                 self.lost.append("content")
             case _:
                 assert_never(event.kind)
         return role
+
+    def _detail(self, part: PartStarted, **more: Any) -> bytes:
+        number = self._details.get(part.choice, 0)
+        self._details[part.choice] = number + 1
+        return self._delta(part.choice, {"reasoning_details": [detail(part, self._own, **more, index=number)]})
+
+    def _audio(self, part: PartStarted, values: dict[str, Any]) -> bytes:
+        return self._delta(part.choice, {"audio": values}) if self._own and part.kind == "media" else b""
 
     def _call(self, event: PartStarted) -> bytes:
         number = self._counts.get(event.choice, 0)
@@ -179,14 +199,12 @@ class StreamWriter:
         before, _, after = self._delta(event.choice, delta).rpartition(b'""')
         self._text[event.index] = (before, after)
 
-    def _opaque(self, event: PartFinished | Opaque | OpaqueDelta) -> bytes:
-        if self._own and isinstance(event, Opaque):
-            return self._chunk([], **event.data)
-        return b""
-
     def _finish(self, event: Finished) -> bytes:
-        choice = {"index": event.choice, "delta": {}, **((event.extra or {}) if self._own else {})}
-        return self._chunk([choice | {"finish_reason": FINISH_REASONS[event.reason]}])
+        head = b""
+        if event.choice not in self._roles:  # a choice that says nothing still is one
+            self._roles.add(event.choice)
+            head = self._delta(event.choice, {"role": "assistant", "content": ""})
+        return head + self._chunk([{"index": event.choice, "delta": {}, **finish(event, self._own)}])
 
     def _delta(self, choice: int, delta: dict[str, Any]) -> bytes:
         return self._chunk([{"index": choice, "delta": delta, "finish_reason": None}])
@@ -207,6 +225,9 @@ class WholeWriter:
         self._logprobs: dict[int, dict[str, Any]] = {}
         self._parts: dict[int, PartStarted] = {}
         self._texts: dict[int, list[str]] = {}
+        self._signatures: dict[int, str] = {}
+        self._details: dict[int, list[dict[str, Any]]] = {}
+        """Choice to all its thoughts, in order."""
         self._extra: dict[str, Any] = {}
         self._usage: Usage | None = None
 
@@ -219,9 +240,7 @@ class WholeWriter:
             case TextDelta(index, text) | ReasoningDelta(index, text) | ArgumentsDelta(index, text):
                 self._texts[index].append(text)
             case SignatureDelta(index, signature):
-                self._message(self._parts[index].choice).setdefault("reasoning_details", []).append(
-                    {"type": "reasoning.text", "text": "".join(self._texts[index]), "signature": signature}
-                )
+                self._signatures[index] = signature
             case PartFinished(index):
                 self._close(self._parts[index], "".join(self._texts.pop(index)))
             case CitationDelta(index, wire):
@@ -230,17 +249,16 @@ class WholeWriter:
                 else:
                     self.lost.append("citations")
             case Logprobs(choice, values):
-                self._logprobs[choice] = values
+                _join_lists(self._logprobs.setdefault(choice, {}), values)
             case Finished():
                 self._message(event.choice)
-                extra = (event.extra or {}) if self._own else {}
-                self._finished[event.choice] = extra | {"finish_reason": FINISH_REASONS[event.reason]}
+                self._finished[event.choice] = finish(event, self._own)
             case Usage():
                 self._usage = event
             case Opaque(values):
                 self._extra |= values if self._own else {}
-            case OpaqueDelta():
-                pass  # its part has been reported
+            case OpaqueDelta(index, values):
+                self._audio(self._parts[index], values)
             case Failed(error):
                 raise error
             case _:
@@ -261,6 +279,9 @@ class WholeWriter:
             "model": head.model or self._envelope.model,
             "choices": choices,
         }
+        for index, details in self._details.items():
+            if any("text" not in found or "signature" in found for found in details):
+                self._messages[index]["reasoning_details"] = details
         if self._usage is not None:
             out["usage"] = write_usage(self._usage)
         return _encode(out | ((head.extra or {}) if self._own else {}) | self._extra)
@@ -268,7 +289,7 @@ class WholeWriter:
     @property
     def _own(self) -> bool:
         """Whether the upstream speaks chat too: then its own fields are carried."""
-        return self._head.dialect == DIALECT_NAME
+        return self._head.dialect == NAME
 
     def _message(self, choice: int) -> dict[str, Any]:
         return self._messages.setdefault(choice, {"role": "assistant", "content": None, "refusal": None})
@@ -279,12 +300,21 @@ class WholeWriter:
         message = self._message(event.choice)
         match event.kind:
             case "redacted_reasoning":
-                detail = {"type": "reasoning.encrypted", "data": (event.data or {}).get("data")}
-                message.setdefault("reasoning_details", []).append(detail)
+                self._details.setdefault(event.choice, []).append(detail(event, self._own))
+            case "media" if self._own:
+                message["audio"] = dict(event.data or {})
             case "media":
-                message["audio"] = event.data
+                self.lost.append("audio")
             case "opaque":
                 self.lost.append("content")
+
+    def _audio(self, part: PartStarted, values: dict[str, Any]) -> None:
+        """More of a spoken answer: its text and its sound come in pieces, the rest once."""
+        if part.kind == "media" and self._own:
+            audio = self._message(part.choice)["audio"]
+            for name, value in values.items():
+                joined = name in {"data", "transcript"} and isinstance(audio.get(name), str)
+                audio[name] = audio[name] + value if joined else value
 
     def _close(self, part: PartStarted, text: str) -> None:
         message = self._message(part.choice)
@@ -295,6 +325,8 @@ class WholeWriter:
                 message["refusal"] = (message["refusal"] or "") + text
             case "reasoning":
                 message["reasoning_content"] = message.get("reasoning_content", "") + text
+                signed = {"signature": signature} if (signature := self._signatures.get(part.index)) else {}
+                self._details.setdefault(part.choice, []).append(detail(part, self._own, text=text, **signed))
             case "tool_call":
                 call = tool_call(part)
                 call["function"]["arguments"] = text
@@ -303,3 +335,10 @@ class WholeWriter:
                 call = tool_call(part)
                 call["custom"]["input"] = text
                 message.setdefault("tool_calls", []).append(call)
+
+
+def _join_lists(into: dict[str, Any], values: dict[str, Any]) -> None:
+    """Log-probabilities come token by token in a stream: their lists are joined."""
+    for name, value in values.items():
+        before = into.get(name)
+        into[name] = [*before, *value] if isinstance(before, list) and isinstance(value, list) else before or value

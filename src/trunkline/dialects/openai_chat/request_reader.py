@@ -33,16 +33,7 @@ from trunkline.core.request import (
     Url,
 )
 from trunkline.dialects.fields import Fields, decode_object, wrong
-
-DIALECT_NAME = "openai_chat"
-
-NAMES = {
-    "max_tokens": "max_completion_tokens",
-    "output": "response_format",
-    "reasoning": "reasoning_effort",
-    "tier": "service_tier",
-}
-"""What this dialect calls the fields of `Request`, where it differs."""
+from trunkline.dialects.openai_chat.vocabulary import NAME, NAMES
 
 
 def read_request(body: bytes) -> Request:
@@ -53,7 +44,7 @@ def read_request(body: bytes) -> Request:
     options = Fields(top.any("stream_options") or {}, "stream_options")
     names = NAMES if "max_completion_tokens" in top.left else {**NAMES, "max_tokens": "max_tokens"}
     return Request(
-        dialect=DIALECT_NAME,
+        dialect=NAME,
         names=names,
         model=top.need("model", str),
         messages=_messages(top.need("messages", list)),
@@ -210,7 +201,7 @@ def _part(fields: Fields) -> Part:
     whole = dict(fields.left)
     kind = fields.need("type", str)
     read = _PARTS.get(kind)
-    return Foreign(DIALECT_NAME, whole, fields.at) if read is None else read(fields)
+    return Foreign(NAME, whole, fields.at) if read is None else read(fields)
 
 
 def _text(fields: Fields) -> Part:
@@ -275,7 +266,7 @@ def _tools(items: list[Any]) -> list[Tool | ForeignTool]:
 def _tool(fields: Fields) -> Tool | ForeignTool:
     whole = dict(fields.left)
     if (fields.any("type") or "function") != "function":
-        return ForeignTool(DIALECT_NAME, whole, fields.at)
+        return ForeignTool(NAME, whole, fields.at)
     function = Fields(dict(fields.need("function", dict)), fields.path("function"))
     return Tool(
         function.need("name", str),

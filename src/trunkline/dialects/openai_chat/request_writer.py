@@ -35,7 +35,7 @@ from trunkline.core.request import (
 )
 from trunkline.dialects.base import Quirks
 from trunkline.dialects.effort import effort_of
-from trunkline.dialects.openai_chat.request_reader import DIALECT_NAME
+from trunkline.dialects.openai_chat.vocabulary import NAME
 
 _encode = msgspec.json.Encoder().encode
 
@@ -59,7 +59,7 @@ class _RequestWriter:
         self.request = request
         self.quirks = quirks
         self.lost = lost
-        self.own = request.dialect == DIALECT_NAME
+        self.own = request.dialect == NAME
 
     def body(self, model: str) -> dict[str, Any]:
         request, quirks = self.request, self.quirks
@@ -225,7 +225,7 @@ class _RequestWriter:
                 )
             case Refusal():
                 return {"type": "refusal", "refusal": part.text}
-            case Foreign(dialect=dialect, data=data) if dialect == DIALECT_NAME:
+            case Foreign(dialect=dialect, data=data) if dialect == NAME:
                 return data
             case _:
                 self.lost.append(part.at)
@@ -267,7 +267,7 @@ class _RequestWriter:
 
     def _tool(self, tool: Any) -> dict[str, Any] | None:
         if not isinstance(tool, Tool):
-            if tool.dialect == DIALECT_NAME:
+            if tool.dialect == NAME:
                 data: dict[str, Any] = tool.data
                 return data
             self.lost.append(tool.at)

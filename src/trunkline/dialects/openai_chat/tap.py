@@ -16,7 +16,7 @@ from trunkline.core.errors import GatewayError, UpstreamBroken, UpstreamProtocol
 from trunkline.core.usage import Usage
 from trunkline.dialects.openai_chat.answer_writer import stream_error
 from trunkline.dialects.openai_chat.errors import in_band_error
-from trunkline.dialects.openai_chat.usage import WireUsage, read_usage
+from trunkline.dialects.openai_chat.usage import read_usage
 from trunkline.dialects.sse import EventTooLarge, Splitter, events
 
 
@@ -25,13 +25,13 @@ class _Choice(Struct):
 
 
 class _Event(Struct):
-    usage: WireUsage | None = None
+    usage: Any = None
     choices: list[_Choice] | None = None
     error: Any = None
 
 
 class _Answer(Struct):
-    usage: WireUsage | None = None
+    usage: Any = None
     error: Any = None
 
 
@@ -111,7 +111,7 @@ class StreamTap:
             if event.error is not None:
                 self.error = in_band_error(event.error)
             if event.usage is not None:
-                self.usage = read_usage(event.usage)
+                self.usage = read_usage(event.usage) or self.usage
                 if self._bare and not event.choices:
                     mine.append(payload)
         for payload in mine:

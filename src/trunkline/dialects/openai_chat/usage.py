@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from trunkline.core.usage import Usage
@@ -33,7 +34,12 @@ class WireUsage(Struct):
     cached_tokens: int | None = None
 
 
-def read_usage(wire: WireUsage) -> Usage:
+def read_usage(value: Any) -> Usage | None:
+    """None where the object is no count of tokens: that costs us the count, never the answer."""
+    try:
+        wire = msgspec.convert(value, WireUsage, strict=False)
+    except msgspec.ValidationError:
+        return None
     given, taken = wire.prompt_tokens_details or InputDetails(), wire.completion_tokens_details or OutputDetails()
     cached = given.cached_tokens or wire.prompt_cache_hit_tokens or wire.num_cached_tokens or wire.cached_tokens or 0
     return Usage(
