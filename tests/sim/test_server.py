@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import signal
+import subprocess
 import sys
 import time
 
@@ -60,6 +61,29 @@ async def test_the_program_serves_and_stops_on_sigterm() -> None:
         async with asyncio.timeout(10):
             _, errors = await program.communicate()
     assert (program.returncode, errors) == (0, b"")
+
+
+def test_breaks_are_real_on_uvloop_too() -> None:
+    uvloop = pytest.importorskip("uvloop")
+
+    async def ends() -> list[tuple[str, int]]:
+        handle = await start()
+        replies = [await raw(handle, {"stream": True}, cues) for cues in ("reset", "close", "cut", "short", "")]
+        await handle.aclose()
+        return [(reply.end, min(3, len(reply.events))) for reply in replies]
+
+    assert uvloop.run(ends()) == [("reset", 0), ("eof", 0), ("reset", 3), ("eof", 3), ("eof", 3)]
+
+
+def test_the_simulator_stands_alone() -> None:
+    """It is a second reading of the wire formats: nothing of the gateway may be in it, and nothing heavy."""
+    script = (
+        "import sys, trunkline.sim.app, trunkline.sim.server; "
+        "print(*{'.'.join(n.split('.')[:2]) for n in sys.modules if n.startswith('trunkline.')}); "
+        "print(*{n for n in ('aiohttp', 'sqlalchemy', 'rich') if n in sys.modules})"
+    )
+    shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=20)
+    assert shown.stdout.splitlines() == ["trunkline.sim", ""]
 
 
 def test_help_teaches_and_lists_the_cues() -> None:

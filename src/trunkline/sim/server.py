@@ -91,4 +91,14 @@ def serve(host: str, port: int, settings: Settings, ready: Callable[[Handle], No
         await stop.wait()
         await handle.aclose()
 
-    asyncio.run(main())
+    with asyncio.Runner(loop_factory=_fastest_loop()) as runner:
+        runner.run(main())
+
+
+def _fastest_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop where the system has it."""
+    try:
+        from uvloop import new_event_loop
+    except ImportError:
+        return None
+    return new_event_loop
