@@ -289,3 +289,24 @@ async def test_a_cancelled_waiter_leaves_the_queue(opened: Opener) -> None:
         assert await (await third).body() == b"ok"
         assert len(peer.lines) == 1
         assert (await asyncio.gather(second, return_exceptions=True))[0].__class__ is asyncio.CancelledError
+
+
+async def test_calls_cancelled_at_any_moment_lose_no_slot(opened: Opener) -> None:
+    transport, goodbye = opened(max_connections=3), OK.replace(b"Content-L", b"Connection: close\r\nContent-L")
+    async with Peer([step for _ in range(40) for step in (expect, send(OK))] + [expect, send(goodbye)]) as peer:
+
+        async def call() -> bytes:
+            return await (await begin(transport, peer)).body()
+
+        for patience in range(40):
+            calls = [asyncio.ensure_future(call()) for _ in range(6)]
+            for _ in range(patience):
+                await asyncio.sleep(0)
+            for victim in calls[patience % 3 :: 3]:
+                victim.cancel()
+            results = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 5)
+            assert {type(result) for result in results} <= {bytes, asyncio.CancelledError}
+            stats = transport.stats()
+            assert (stats["waiting"], stats["open"] <= 3) == (0, True)
+        answers = await asyncio.wait_for(asyncio.gather(*(call() for _ in range(3))), 5)
+        assert answers == [b"ok"] * 3

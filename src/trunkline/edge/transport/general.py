@@ -1,6 +1,6 @@
 """The general transport: aiohttp, for upstreams that are reached through an HTTP proxy.
 
-Proxies come from the environment (`HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`). Costs three times the CPU of `lean` and
+Proxies come from the environment (`HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`). Costs several times the CPU of `lean` and
 behaves alike: the same suite runs on both. What aiohttp calls its failures is translated here, at one seam.
 """
 
@@ -79,6 +79,9 @@ class GeneralResponse:
         return data
 
     async def _next(self) -> bytes:
+        data = self._inner.content.read_nowait()
+        if data or self._inner.content.at_eof():
+            return data
         loop = asyncio.get_running_loop()
         limit = loop.time() + self._settings.idle_timeout
         if self._deadline is not None:
