@@ -35,7 +35,7 @@ RETRY = 0.25
 
 
 class JournalSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """The `journal:` section of the configuration. Sizes in bytes."""
+    """The journal's bounds, and how careful it is. Sizes in bytes."""
 
     segment_bytes: int = 16 * 1024 * 1024
     entry_bytes: Annotated[int, msgspec.Meta(ge=1024, le=MAX_ENTRY)] = 4 * 1024 * 1024
@@ -106,9 +106,12 @@ class FileJournal:
 
         Raises `OSError` where a new one cannot be made: the old one stays in use.
         """
-        with self._lock:
-            if self._active.size:
-                self._rotate()
+        if self._active.size:
+            # Made before the lock is taken: a call that ends now waits for an assignment, not for the file system.
+            fresh = segments.create(self.directory)
+            with self._lock:
+                old = self._swap(fresh)
+            old.release()
 
     def shipped(self, segment: Segment) -> None:
         """Delete a segment whose entries are all in the database."""
@@ -169,10 +172,14 @@ class FileJournal:
             os.fdatasync(self._active.descriptor)
 
     def _rotate(self) -> None:
-        old, self._active = self._active, segments.create(self.directory)
+        self._swap(segments.create(self.directory)).release()
+
+    def _swap(self, fresh: Segment) -> Segment:
+        """Write to another segment from now on; the one before is returned, still locked."""
+        old, self._active = self._active, fresh
         if old.first_at is not None:
             self._closed[old.path] = (old.entries, old.first_at)
-        old.release()
+        return old
 
     def _enqueue(self, line: bytes) -> None:
         settings = self.settings

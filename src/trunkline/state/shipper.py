@@ -147,8 +147,7 @@ class Shipper:
     def _run(self) -> None:
         while not self._stopping.is_set():
             for job in self._jobs:
-                if time.monotonic() >= job.due:
-                    self._attempt(job)
+                self._attempt_if_due(job)
             self._stopping.wait(max(0.0, min(job.due for job in self._jobs) - time.monotonic()))
         ledger = self._ledger_job
         while not self._attempt(ledger) and ledger.due < self._deadline:
@@ -156,6 +155,10 @@ class Shipper:
         self._drained = ledger.error is None and self._journal.status()["entries"] == 0
         if self._database is not None:
             self._database.close()
+
+    def _attempt_if_due(self, job: _Job) -> None:
+        if time.monotonic() >= job.due:
+            self._attempt(job)
 
     def _attempt(self, job: _Job) -> bool:
         """Run a job; the thread's boundary, which no error may pass."""
@@ -227,6 +230,8 @@ class Shipper:
             if time.monotonic() >= self._deadline:
                 raise TimeoutError("there was no time left to ship everything; the journal keeps the rest")
             self._store(ledger, batch)
+            # A long backlog must not keep a disabled key alive either.
+            self._attempt_if_due(self._keys_job)
 
     def _batches(self, segment: Segment) -> Iterator[list[Entry]]:
         """A segment's entries, priced. A line that is none is set aside; a torn last line is what a crash leaves."""
