@@ -1,12 +1,14 @@
 """What a call cost, by genai-prices, in integer nano-dollars.
 
 The price list is a large library (half a second to import), so it is loaded by `load`, in a background thread, after
-the server has begun to listen. Calling it costs 0.3 ms; most prices are plain rates per token, so those are read once
-per model and day into integers, and the rest (tiers by context length) go to the library each time.
+the server has begun to listen. Calling it costs 0.3 ms; most prices are rates per token, which may depend on the size
+of the prompt, so those are read once per model and day into integers. The rest (audio, prices by the hour) go to the
+library each time.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
@@ -45,7 +47,17 @@ class Rates(Struct, frozen=True):
         return whole + (2 * rest > _MILLION or (2 * rest == _MILLION and whole & 1))
 
 
-Priced = Rates | Callable[[Usage], int] | None
+class Brackets(Struct, frozen=True):
+    """Rates by the size of the prompt: above `starts[i - 1]` input tokens, `rates[i]` holds for all of the call."""
+
+    starts: tuple[int, ...]
+    rates: tuple[Rates, ...]
+
+    def cost(self, usage: Usage) -> int:
+        return self.rates[bisect_left(self.starts, usage.input)].cost(usage)
+
+
+Priced = Brackets | Callable[[Usage], int] | None
 
 
 class PriceList:
@@ -75,7 +87,7 @@ class PriceList:
         priced, date = known
         if priced is None:
             return None
-        return (priced.cost(entry.usage) if isinstance(priced, Rates) else priced(entry.usage)), date
+        return (priced.cost(entry.usage) if isinstance(priced, Brackets) else priced(entry.usage)), date
 
     def _look_up(self, price_model: str, day: int) -> tuple[Priced, str]:
         provider, _, model = price_model.partition(":")
@@ -91,8 +103,9 @@ class PriceList:
             found = price(Usage(input=1))
         except LookupError:
             return None, date
-        if _plain(found):
-            return _rates(price), date
+        if _by_token(found):
+            starts = _starts(found)
+            return Brackets(starts, tuple(_rates(price, start + 1) for start in (0, *starts))), date
         return (lambda usage: _nano(price(usage).total_price)), date
 
     def _usage(self, usage: Usage) -> Any:
@@ -107,26 +120,31 @@ class PriceList:
         )
 
 
-def _plain(found: Any) -> bool:
-    """Whether the price is rates per token, the whole day long: no tiers, no audio, no hours."""
-    prices = vars(found.model_price)
-    rates = all(value is None or isinstance(value, Decimal) for value in prices.values())
-    audio = any(value is not None and "audio" in name for name, value in prices.items())
-    return rates and not audio and not isinstance(found.model.prices, list)
+def _by_token(found: Any) -> bool:
+    """Whether the price is rates per token, the whole day long: no audio, no hours."""
+    audio = any(value is not None and "audio" in name for name, value in vars(found.model_price).items())
+    return not audio and not isinstance(found.model.prices, list)
 
 
-def _rates(price: Callable[[Usage], Any]) -> Rates:
-    """Read the rates off the library's own answers for a million tokens of each kind."""
+def _starts(found: Any) -> tuple[int, ...]:
+    """Where the price list's tiers begin: above so many input tokens."""
+    prices = vars(found.model_price).values()
+    return tuple(sorted({tier.start for price in prices for tier in getattr(price, "tiers", ())}))
 
-    def rate(usage: Usage) -> int:
-        return _nano(price(usage).total_price)
 
+def _rates(price: Callable[[Usage], Any], size: int) -> Rates:
+    """Read the rates of a prompt of this size off the library's own answers, which are exact decimals."""
+
+    def rate(usage: Usage, tokens: int, beside: Decimal = Decimal(0)) -> int:
+        return _nano((price(usage).total_price - beside) * _MILLION / tokens)
+
+    prompt = Usage(input=size)
     return Rates(
-        input=rate(Usage(input=_MILLION)),
-        cache_read=rate(Usage(input=_MILLION, cache_read=_MILLION)),
-        cache_write=rate(Usage(input=_MILLION, cache_write=_MILLION)),
-        cache_write_1h=rate(Usage(input=_MILLION, cache_write=_MILLION, cache_write_1h=_MILLION)),
-        output=rate(Usage(output=_MILLION)),
+        input=rate(prompt, size),
+        cache_read=rate(Usage(input=size, cache_read=size), size),
+        cache_write=rate(Usage(input=size, cache_write=size), size),
+        cache_write_1h=rate(Usage(input=size, cache_write=size, cache_write_1h=size), size),
+        output=rate(Usage(input=size, output=_MILLION), _MILLION, price(prompt).total_price),
     )
 
 

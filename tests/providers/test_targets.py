@@ -1,0 +1,155 @@
+"""From the configuration's rows to what is called: addresses, signatures, quirks; and what a model's name stands for."""
+
+from __future__ import annotations
+
+import pytest
+
+from trunkline.core.errors import ModelNotFound
+from trunkline.core.secret import Secret
+from trunkline.providers.directory import Directory
+from trunkline.providers.settings import ProviderSettings
+from trunkline.providers.target import Provider, bind, target
+
+KEY = Secret("sk-secret")
+
+
+def provider(name: str = "p", **settings: object) -> Provider:
+    return bind(name, ProviderSettings(api_key=KEY, **settings))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("settings", "address", "path"),
+    [
+        ({"kind": "openai"}, ("https", "api.openai.com", 443), b"/v1/chat/completions"),
+        ({"kind": "anthropic"}, ("https", "api.anthropic.com", 443), b"/v1/messages"),
+        (
+            {"kind": "openai-compatible", "base_url": "http://127.0.0.1:8000/v1/"},
+            ("http", "127.0.0.1", 8000),
+            b"/v1/chat/completions",
+        ),
+        (
+            {"kind": "azure", "endpoint": "https://r.openai.azure.com"},
+            ("https", "r.openai.azure.com", 443),
+            b"/openai/v1/chat/completions",
+        ),
+        (
+            {"kind": "azure", "endpoint": "https://r.openai.azure.com/openai/v1/"},
+            ("https", "r.openai.azure.com", 443),
+            b"/openai/v1/chat/completions",
+        ),
+        (
+            {"kind": "azure", "endpoint": "https://r.openai.azure.com/", "api_version": "2024-10-21"},
+            ("https", "r.openai.azure.com", 443),
+            b"/openai/deployments/my%20model%2F1/chat/completions?api-version=2024-10-21",
+        ),
+    ],
+)
+def test_where_a_call_goes(settings: dict[str, str], address: tuple[str, str, int], path: bytes) -> None:
+    bound = provider(**settings)
+    assert (bound.scheme, bound.host, bound.port) == address
+    assert target(bound, "my model/1").path("generate") == path
+
+
+@pytest.mark.parametrize(
+    ("kind", "header"),
+    [
+        ("openai", (b"authorization", b"Bearer sk-secret")),
+        ("anthropic", (b"x-api-key", b"sk-secret")),
+        ("azure", (b"api-key", b"sk-secret")),
+        ("openai-compatible", (b"authorization", b"Bearer sk-secret")),
+    ],
+)
+def test_how_a_call_is_signed(kind: str, header: tuple[bytes, bytes]) -> None:
+    bound = provider(kind=kind, base_url="http://127.0.0.1:1", endpoint="http://127.0.0.1:1")
+    assert header in bound.headers
+
+
+def test_a_provider_without_a_key_is_not_signed() -> None:
+    bound = bind("p", ProviderSettings(kind="openai-compatible", base_url="http://127.0.0.1:1"))
+    assert not {b"authorization", b"x-api-key", b"api-key"} & {name for name, _ in bound.headers}
+
+
+def test_a_provider_never_shows_its_credential() -> None:
+    bound = provider(kind="openai")
+    assert "secret" not in repr(bound)
+    assert "secret" not in repr(target(bound, "gpt-4.1"))
+
+
+def test_only_anthropic_counts_tokens_upstream() -> None:
+    assert target(provider(kind="anthropic"), "m").path("count_tokens") == b"/v1/messages/count_tokens"
+    assert target(provider(kind="openai"), "m").path("count_tokens") is None
+
+
+@pytest.mark.parametrize(
+    ("model", "drops", "default"),
+    [
+        ("gpt-4.1", False, 8192),
+        ("gpt-5.5", True, 8192),
+        ("o3-mini", True, 8192),
+        ("gpt-5-chat-latest", False, 8192),
+        ("us.anthropic.claude-opus-4-7", True, 128_000),
+        ("claude-sonnet-4-5", False, 64_000),
+        ("claude-3-haiku-20240307", False, 4096),
+        ("claude-opus-4-20250514", False, 32_000),
+        ("claude-fable-5-2", True, 128_000),
+    ],
+)
+def test_what_a_model_is_known_for(model: str, drops: bool, default: int) -> None:
+    quirks = target(provider(kind="anthropic"), model).quirks
+    assert ("temperature" in quirks.drop) is drops
+    assert quirks.max_tokens_default == default
+
+
+def test_a_deployment_is_what_its_base_model_says() -> None:
+    """Z5, Z10: the name of an Azure deployment says nothing of its abilities or its price."""
+    azure = provider(kind="azure", endpoint="https://r.openai.azure.com")
+    opaque = target(azure, "prod-chat", "gpt-5.5")
+    assert opaque.name == "p/prod-chat"
+    assert opaque.price_model == "azure:gpt-5.5"
+    assert "temperature" in opaque.quirks.drop
+
+
+def directory(**models: list[str]) -> Directory:
+    providers = {
+        "openai": provider("openai", kind="openai", models=("gpt-4.1", "shared")),
+        "claude": provider("claude", kind="anthropic", models=("claude-x", "shared")),
+    }
+
+    def targets(names: list[str]) -> list:
+        return [target(providers[name.partition("/")[0]], name.partition("/")[2]) for name in names]
+
+    return Directory(providers, {name: targets(names) for name, names in models.items()})
+
+
+def named(found: tuple) -> list[str]:
+    return [each.name for each in found]
+
+
+def test_what_a_name_stands_for() -> None:
+    known = directory(smart=["openai/gpt-4.1", "claude/claude-x"])
+    assert named(known.resolve("smart")) == ["openai/gpt-4.1", "claude/claude-x"]
+    assert named(known.resolve("claude/anything/at:all")) == ["claude/anything/at:all"]
+    assert named(known.resolve("claude-x")) == ["claude/claude-x"]
+    assert known.names() == ["smart", "openai/gpt-4.1", "openai/shared", "claude/claude-x", "claude/shared"]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("smrat", "Did you mean 'smart'?"),
+        ("shared", "openai/shared or claude/shared"),
+        ("nobody/gpt-4.1", "Did you mean 'openai/gpt-4.1'?"),
+        ("zzz", "GET /v1/models"),
+        ("openai/", "not known here"),
+    ],
+)
+def test_a_name_that_stands_for_nothing_gets_a_hint(name: str, words: str) -> None:
+    with pytest.raises(ModelNotFound) as caught:
+        directory(smart=["openai/gpt-4.1"]).resolve(name)
+    assert words in caught.value.message
+    assert caught.value.param == "model"
+
+
+def test_a_bare_id_means_the_only_provider() -> None:
+    only = Directory({"openai": provider("openai", kind="openai")}, {})
+    assert named(only.resolve("gpt-4.1")) == ["openai/gpt-4.1"]
