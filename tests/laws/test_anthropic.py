@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from functools import cache
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -39,6 +41,15 @@ def bare(events: list[Event]) -> list[Event]:
     return [Started(e.id, e.model) if isinstance(e, Started) else e for e in normalize(events)]
 
 
+@cache
+def parameter_types() -> Any:
+    """The request as Anthropic's SDK types it."""
+    import pydantic
+    from anthropic.types.message_create_params import MessageCreateParams
+
+    return pydantic.TypeAdapter(MessageCreateParams)
+
+
 @law(80)
 @given(any_request)
 def test_a_request_read_back_is_the_request(request: Request) -> None:
@@ -46,6 +57,13 @@ def test_a_request_read_back_is_the_request(request: Request) -> None:
     body = DIALECT.write_request(request, request.model, Quirks(), lost)
     assert lost == []
     assert said(DIALECT.read_request(body)) == said(request)
+
+
+@law(40)
+@given(any_request)
+def test_any_request_is_valid_to_the_letter(request: Request) -> None:
+    for quirks in (Quirks(), Quirks(adaptive_thinking=True, system_turns=True)):
+        parameter_types().validate_json(DIALECT.write_request(request, "m", quirks, []))
 
 
 @law(30)

@@ -89,11 +89,11 @@ class _RequestWriter:
     # ── Messages ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _leading_system(self) -> tuple[list[Block], list[Message]]:
-        """The instructions before the first turn, and what follows them."""
+        """The instructions before the first turn, and what follows them. `system` takes texts and nothing else."""
         blocks: list[Block] = []
         messages = self.request.messages
         for position, message in enumerate(messages):
-            plain = all(isinstance(part, Text) for part in message.parts)
+            plain = all(isinstance(part, Text) for part in message.parts) and not (self.own and message.extra)
             if message.role not in {"system", "developer"} or not plain:
                 return blocks, messages[position:]
             blocks += self.content.blocks(message.parts)
