@@ -57,7 +57,9 @@ class Upstream:
         response = await self._send(call, target.provider, path, headers, body)
         try:
             return await self._reply(call, target, identity, response)
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, UpstreamBroken):
+                error.retryable = True  # nothing of it was sent: another target may still answer
             response.close()
             raise
 
