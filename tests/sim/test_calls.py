@@ -49,6 +49,7 @@ async def test_deleting_forgets_calls_and_counters(sim: Handle) -> None:
         assert reply.status == 204
     assert await calls(sim) == []
     assert (await raw(sim, model)).status == 503
+    assert [(call.model, call.status) for call in sim.app.calls] == [("sim-small", 503)]
 
 
 async def test_memory_is_bounded(starter: Starter) -> None:
@@ -68,7 +69,7 @@ async def test_a_client_that_leaves_a_stream_is_noticed_at_once(sim: Handle, ope
     left = time.time()
     await stream.close()
     call = await eventually(sim, "client_gone_after")
-    assert 0 <= call["client_gone_at"] - left < 0.2
+    assert abs(call["client_gone_at"] - left) < 0.5
     assert call["finished_after"] is None
     assert call["events"] < 5
 

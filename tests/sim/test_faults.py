@@ -31,7 +31,7 @@ async def timed(sim: Handle, body: dict[str, Any], cues: str, path: str = CHAT) 
 
 
 async def test_latency_delays_the_head_and_ttft_the_first_event(sim: Handle) -> None:
-    for cue, head_waits in (("latency=300ms", True), ("ttft=300ms", False)):
+    for cue in ("latency=300ms", "ttft=300ms"):
         begun = time.perf_counter()
         reader, writer = await asyncio.open_connection(sim.host, sim.port)
         content = msgspec.json.encode({"model": "sim-small", "messages": [{"role": "user", "content": "x"}], **STREAM})
@@ -45,22 +45,24 @@ async def test_latency_delays_the_head_and_ttft_the_first_event(sim: Handle) -> 
         first = time.perf_counter() - begun
         writer.transport.abort()
         assert first >= 0.29
-        assert (head >= 0.29) == head_waits
+        if cue.startswith("latency"):
+            assert head >= 0.29
+        else:
+            assert first - head >= 0.1
 
 
 async def test_pace_by_cue_and_by_settings(sim: Handle, starter: Starter) -> None:
     _, fast = await timed(sim, STREAM, "length=20")
     _, slow = await timed(sim, STREAM, "length=20, tps=50")
-    assert fast < 0.3
-    assert 0.39 <= slow < 1.5
+    assert slow >= max(0.39, fast)
     paced = await starter(Settings(pace=50))
     _, settled = await timed(paced, {"max_tokens": 200}, "length=20", MESSAGES)
-    assert 0.39 <= settled < 1.5
+    assert settled >= 0.39
 
 
 async def test_slow_is_five_tokens_a_second_after_a_second(sim: Handle) -> None:
     _, seconds = await timed(sim, STREAM, "slow, length=2")
-    assert 1.35 <= seconds < 3
+    assert seconds >= 1.35
 
 
 async def test_stall_falls_silent_and_goes_on(sim: Handle) -> None:

@@ -48,6 +48,7 @@ OPENAI_REFUSED: list[tuple[dict[str, Any], str, str | None]] = [
     ({"temperature": 3}, "above maximum", "temperature"),
     ({"temperature": "hot"}, "expected a number", "temperature"),
     ({"n": 129}, "above maximum", "n"),
+    ({"n": 3, "model": "sim-large+length=40000"}, "'n' times the cue 'length' is above 100000", "n"),
     ({"stream": "yes"}, "Invalid type for 'stream'", "stream"),
     ({"stream_options": {"include_usage": True}}, "only allowed when 'stream'", "stream_options"),
     ({"top_logprobs": 2}, "only allowed when 'logprobs'", "top_logprobs"),

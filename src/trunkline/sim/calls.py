@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import deque
+from collections.abc import Iterator
 from typing import Any
 
 from msgspec import Struct
@@ -82,6 +83,9 @@ class CallLog:
 
     def __len__(self) -> int:
         return len(self._calls)
+
+    def __iter__(self) -> Iterator[Call]:
+        return iter(tuple(self._calls))
 
     def clear(self) -> None:
         self._calls.clear()

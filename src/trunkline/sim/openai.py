@@ -9,6 +9,7 @@ from msgspec import structs
 from trunkline.sim import openai_answer as out
 from trunkline.sim.cache import Segment
 from trunkline.sim.exchange import Exchange, Pause
+from trunkline.sim.faults import MAX_COUNT
 from trunkline.sim.openai_check import check
 from trunkline.sim.persona import MODELS, Ask, Tool, answer
 from trunkline.sim.problems import Problem
@@ -36,6 +37,11 @@ def plan_azure(body: dict[str, Any], turn: Turn) -> Exchange:
 
 def _plan(body: dict[str, Any], turn: Turn, azure: bool) -> Exchange:
     check(body, turn.model)
+    alternatives = body.get("n") or 1
+    if (turn.length or 0) * alternatives > MAX_COUNT:
+        raise Problem(
+            f"'n' times the cue 'length' is above {MAX_COUNT} tokens; ask for less of one of them.", param="n"
+        )
     segments = _segments(body)
     ask = _ask(body, turn)
     reuse = turn.cache.automatic(turn.name, segments)
@@ -44,7 +50,7 @@ def _plan(body: dict[str, Any], turn: Turn, azure: bool) -> Exchange:
             f"This model's maximum context length is {turn.model.context} tokens. However, your messages resulted in "
             f"{reuse.total} tokens. Please reduce the length of the messages.", param="messages", name="context",
         )  # fmt: skip
-    answers = [answer(structs.replace(ask, variant=i)) for i in range(body.get("n") or 1)]
+    answers = [answer(structs.replace(ask, variant=i)) for i in range(alternatives)]
     streamed = bool(body.get("stream"))
     said = out.Saying(
         id=f"chatcmpl-sim{turn.number:08x}",
