@@ -65,9 +65,8 @@ texts = st.text(_characters, min_size=1, max_size=30)
 names = st.from_regex(r"[a-zA-Z_][a-zA-Z0-9_-]{0,15}", fullmatch=True)
 ids = st.from_regex(r"[a-z]{2,5}_[a-zA-Z0-9]{4,10}", fullmatch=True)
 _scalars = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | texts
-objects = st.dictionaries(
-    names, st.recursive(_scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3))
-)
+_nested = st.lists(_scalars, max_size=2) | st.dictionaries(names, _scalars, max_size=2)
+objects = st.dictionaries(names, _scalars | _nested, max_size=3)
 marks = st.sampled_from([CacheMark(), CacheMark("5m"), CacheMark("1h")])
 _base64 = st.sampled_from(["aGVsbG8=", "AAECAw==", "/+8="])
 

@@ -50,7 +50,7 @@ def parameter_types() -> Any:
     return pydantic.TypeAdapter(MessageCreateParams)
 
 
-@law(80)
+@law(60)
 @given(any_request)
 def test_a_request_read_back_is_the_request(request: Request) -> None:
     lost: list[str] = []
@@ -59,7 +59,7 @@ def test_a_request_read_back_is_the_request(request: Request) -> None:
     assert said(DIALECT.read_request(body)) == said(request)
 
 
-@law(40)
+@law(25)
 @given(any_request)
 def test_any_request_is_valid_to_the_letter(request: Request) -> None:
     for quirks in (Quirks(), Quirks(adaptive_thinking=True, system_turns=True)):
@@ -75,13 +75,13 @@ def test_the_same_request_gives_the_same_bytes(request: Request) -> None:
     assert DIALECT.write_request(again, "m", Quirks(), []) == first
 
 
-@law(80)
+@law(60)
 @given(any_answer, st.booleans())
 def test_an_answer_read_back_is_the_answer(events: list[Event], stream: bool) -> None:
     assert bare(read(write(events, stream), stream)) == bare(events)
 
 
-@law(60)
+@law(40)
 @given(any_answer, st.booleans(), st.sampled_from([1, 7]))
 def test_chunk_borders_are_invisible(events: list[Event], stream: bool, size: int) -> None:
     data = write(events, stream)
