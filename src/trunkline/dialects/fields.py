@@ -49,13 +49,14 @@ def wrong(path: str, wanted: str, value: Any) -> BadRequest:
 class Fields:
     """One JSON object being read. `at` is its path, "" for the body itself. The dict is consumed."""
 
-    __slots__ = ("at", "left")
+    __slots__ = ("_within", "at", "left")
 
     def __init__(self, value: Any, at: str = "") -> None:
         if type(value) is not dict:
             raise wrong(at or "The request body", "an object", value)
         self.left: dict[str, Any] = value
         self.at = at
+        self._within: dict[str, Fields] | None = None
 
     def path(self, name: str) -> str:
         return f"{self.at}.{name}" if self.at else name
@@ -85,6 +86,14 @@ class Fields:
             return float(value)
         raise wrong(self.path(name), "a number", value)
 
+    def inner(self, name: str) -> Fields:
+        """An object within; none there reads as an empty one. What nobody takes of it is in `rest` of this one."""
+        fields = Fields(dict(self.get(name, dict) or ()), self.path(name))
+        if self._within is None:
+            self._within = {}
+        self._within[name] = fields
+        return fields
+
     def any(self, name: str) -> Any:
         return self.left.pop(name, None)
 
@@ -100,6 +109,9 @@ class Fields:
         raise wrong(self.path(name), "a string or an array of strings", value)
 
     def rest(self) -> dict[str, Any] | None:
-        """What nobody took: fields we do not know. Nulls say nothing and are passed over."""
+        """What nobody took: fields we do not know, those of inner objects by dotted names. Nulls say nothing and are
+        passed over."""
         left = {name: value for name, value in self.left.items() if value is not None}
+        for name, fields in (self._within or {}).items():
+            left |= {f"{name}.{key}": value for key, value in (fields.rest() or {}).items()}
         return left or None

@@ -41,9 +41,11 @@ def read_request(body: bytes) -> Request:
     top = Fields(decode_object(body))
     if top.left.get("max_tokens") is not None and top.left.get("max_completion_tokens") is not None:
         raise BadRequest("Set max_completion_tokens or max_tokens, not both.", param="max_tokens")
-    options = Fields(top.any("stream_options") or {}, "stream_options")
-    names = NAMES if "max_completion_tokens" in top.left else {**NAMES, "max_tokens": "max_tokens"}
-    return Request(
+    names = dict(NAMES)
+    if top.left.get("max_completion_tokens") is None:
+        names["max_tokens"] = "max_tokens"
+    names["reasoning"], reasoning = _reasoning(top)
+    request = Request(
         dialect=NAME,
         names=names,
         model=top.need("model", str),
@@ -51,8 +53,8 @@ def read_request(body: bytes) -> Request:
         tools=_tools(top.get("tools", list) or []),
         tool_choice=_tool_choice(top.any("tool_choice")),
         parallel_tool_calls=top.get("parallel_tool_calls", bool),
-        output=_output(top.get("response_format", dict)),
-        max_tokens=top.get("max_completion_tokens", int) or top.get("max_tokens", int),
+        output=_output(top),
+        max_tokens=top.get(names["max_tokens"], int),
         temperature=top.number("temperature"),
         top_p=top.number("top_p"),
         top_k=top.get("top_k", int),
@@ -64,15 +66,16 @@ def read_request(body: bytes) -> Request:
         logprobs=top.get("logprobs", bool),
         top_logprobs=top.get("top_logprobs", int),
         n=top.get("n", int),
-        reasoning=_reasoning(top),
+        reasoning=reasoning,
         verbosity=top.get("verbosity", str),
         stream=top.get("stream", bool) or False,
-        include_usage=options.get("include_usage", bool) or False,
+        include_usage=top.inner("stream_options").get("include_usage", bool) or False,
         user=top.get("user", str),
         metadata=top.get("metadata", dict),
         tier=top.get("service_tier", str),
-        extra={**(top.rest() or {}), **({"stream_options": rest} if (rest := options.rest()) else {})},
     )
+    request.extra = top.rest() or {}
+    return request
 
 
 _MODES: dict[str, ThinkingMode] = {
@@ -83,23 +86,25 @@ _MODES: dict[str, ThinkingMode] = {
 }
 
 
-def _reasoning(top: Fields) -> Reasoning | None:
+def _reasoning(top: Fields) -> tuple[str, Reasoning | None]:
     """OpenAI's `reasoning_effort`; beside it the two shapes with which chat clients reach other families' models:
-    OpenRouter's `reasoning` object and Anthropic's `thinking` object."""
+    OpenRouter's `reasoning` object and Anthropic's `thinking` object. Which of them it was, and what it says."""
     effort = top.get("reasoning_effort", str)
-    if (thinking := top.left.get("thinking")) is not None and type(thinking) is dict:
-        block = Fields(top.any("thinking"), "thinking")
+    if type(top.left.get("thinking")) is dict:
+        block = top.inner("thinking")
         mode = _MODES.get(block.get("type", str) or "")
         if mode is None:
             raise BadRequest(f"thinking.type must be one of {', '.join(_MODES)}.", param="thinking.type")
-        return Reasoning(effort, block.get("budget_tokens", int), mode, block.get("display", str))
-    if (routed := top.left.get("reasoning")) is not None and type(routed) is dict:
-        block = Fields(dict(routed), "reasoning")
+        return "thinking", Reasoning(effort, block.get("budget_tokens", int), mode, block.get("display", str))
+    if type(top.left.get("reasoning")) is dict:
+        block = top.inner("reasoning")
+        enabled = block.get("enabled", bool)
         read = Reasoning(block.get("effort", str) or effort, block.get("max_tokens", int))
-        if not block.rest() and (read.effort or read.budget):
-            top.any("reasoning")
-            return read
-    return Reasoning(effort) if effort else None
+        if enabled is False:
+            return "reasoning", Reasoning(read.effort, read.budget, "disabled")
+        if enabled or read.effort or read.budget:
+            return "reasoning", read
+    return "reasoning_effort", Reasoning(effort) if effort else None
 
 
 # ── Messages ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -118,14 +123,13 @@ def _message(fields: Fields) -> Message:
         case "assistant":
             parts = _assistant(fields)
         case "tool":
-            at = fields.at
-            parts = [ToolResult(fields.need("tool_call_id", str), _content(fields), at=at, cache=_cache(fields))]
+            call_id, content = fields.need("tool_call_id", str), _content(fields)
+            parts = [ToolResult(call_id, content, cache=_cache(fields), at=fields.at)]
         case _:
             path = fields.path("role")
             raise BadRequest(f"{path} must be system, developer, user, assistant or tool, not {role!r}.", param=path)
-    cache = _cache(fields)
-    if cache is not None and parts and isinstance(last := parts[-1], Text | Image | Document):
-        last.cache = cache
+    if parts and isinstance(last := parts[-1], Text | Image | Document | ToolCall) and last.cache is None:
+        last.cache = _cache(fields)
     return Message(role, parts, fields.get("name", str), fields.rest(), fields.at)
 
 
@@ -174,17 +178,25 @@ def _tool_call(fields: Fields) -> ToolCall:
     if kind not in {"function", "custom"}:
         raise BadRequest(f"{fields.path('type')} must be function or custom, not {kind!r}.", param=fields.path("type"))
     custom = kind == "custom"
-    body = Fields(fields.need(kind, dict), fields.path(kind))
+    body = fields.inner(kind)
     call_id = fields.need("id", str)
-    fields.any("index")
-    text = body.get("input" if custom else "arguments", str) or ""
-    return ToolCall(call_id, body.need("name", str), text, custom, extra=fields.rest(), at=fields.at)
+    fields.any("index")  # a number from the answer that was sent back with it
+    name, text = body.need("name", str), body.get("input" if custom else "arguments", str) or ""
+    return ToolCall(call_id, name, text, custom, _cache(fields), fields.rest(), fields.at)
 
 
 def _cache(fields: Fields) -> CacheMark | None:
-    """Anthropic's marker as chat clients send it to hosts that pass it on."""
-    mark = fields.get("cache_control", dict)
-    return None if mark is None else CacheMark(mark.get("ttl"))
+    """Anthropic's marker as chat clients send it to hosts that pass it on; one that says more stays with the unknown
+    fields."""
+    match fields.left.get("cache_control"):
+        case {"type": "ephemeral", "ttl": str(ttl), **rest} if not rest:
+            mark = CacheMark(ttl)
+        case {"type": "ephemeral", **rest} if not rest:
+            mark = CacheMark()
+        case _:
+            return None
+    del fields.left["cache_control"]
+    return mark
 
 
 def _content(fields: Fields) -> list[Part]:
@@ -213,27 +225,29 @@ def _refusal(fields: Fields) -> Part:
 
 
 def _image(fields: Fields) -> Part:
-    value = fields.any("image_url")
-    inner = Fields({"url": value} if type(value) is str else value, fields.path("image_url"))
+    if type(url := fields.left.get("image_url")) is str:
+        fields.left["image_url"] = {"url": url}
+    inner = fields.inner("image_url")
     source = _source(inner.need("url", str), inner.path("url"))
     detail = inner.get("detail", str)
-    return Image(source, detail, _cache(fields), at=fields.at, extra=fields.rest())
+    return Image(source, detail, _cache(fields), fields.rest(), fields.at)
 
 
 def _audio(fields: Fields) -> Part:
-    inner = Fields(fields.need("input_audio", dict), fields.path("input_audio"))
-    return Audio(inner.need("data", str), inner.need("format", str), at=fields.at, extra=fields.rest())
+    inner = fields.inner("input_audio")
+    return Audio(inner.need("data", str), inner.need("format", str), fields.rest(), fields.at)
 
 
 def _file(fields: Fields) -> Part:
-    inner = Fields(fields.need("file", dict), fields.path("file"))
+    inner = fields.inner("file")
     file_id, data = inner.get("file_id", str), inner.get("file_data", str)
     if file_id is None and data is None:
         raise BadRequest(f"{inner.at} needs file_id or file_data.", param=inner.at)
     source: Source = FileId(file_id) if file_id else _source(data or "", inner.path("file_data"))
     if isinstance(source, Url) and not source.url.startswith(("http:", "https:")):
         source = Inline("application/pdf", source.url)
-    return Document(source, inner.get("filename", str), cache=_cache(fields), at=fields.at, extra=fields.rest())
+    title = inner.get("filename", str)
+    return Document(source, title, cache=_cache(fields), extra=fields.rest(), at=fields.at)
 
 
 _PARTS: dict[str, Callable[[Fields], Part]] = {
@@ -267,57 +281,58 @@ def _tool(fields: Fields) -> Tool | ForeignTool:
     whole = dict(fields.left)
     if (fields.any("type") or "function") != "function":
         return ForeignTool(NAME, whole, fields.at)
-    function = Fields(dict(fields.need("function", dict)), fields.path("function"))
-    return Tool(
-        function.need("name", str),
-        function.get("description", str),
-        function.get("parameters", dict),
-        function.get("strict", bool),
-        _cache(fields),
-        at=fields.at,
-        extra={**(fields.rest() or {}), **(function.rest() or {})} or None,
-    )
+    function = fields.inner("function")
+    name, description = function.need("name", str), function.get("description", str)
+    schema, strict = function.get("parameters", dict), function.get("strict", bool)
+    return Tool(name, description, schema, strict, _cache(fields), fields.rest(), fields.at)
+
+
+_MODE_OF: dict[str, ToolChoice] = {
+    "auto": ToolChoice("auto"),
+    "none": ToolChoice("none"),
+    "required": ToolChoice("required"),
+    "any": ToolChoice("required"),  # as Mistral has it
+}
 
 
 def _tool_choice(value: Any) -> ToolChoice | None:
-    if value is None or value in ("auto", "none", "required"):
-        return None if value is None else ToolChoice(value)
     path = "tool_choice"
-    fields = Fields(value if type(value) is dict else None, path) if type(value) is dict else None
-    match fields and fields.need("type", str):
-        case "function" | "custom" as kind if fields:
-            return ToolChoice("tool", Fields(fields.need(kind, dict), f"{path}.{kind}").need("name", str))
-        case "allowed_tools" if fields:
-            inner = Fields(fields.need("allowed_tools", dict), f"{path}.allowed_tools")
-            mode = inner.need("mode", str)
-            allowed = tuple(
-                Fields(Fields(item, f"{inner.at}.tools[{i}]").need("function", dict)).need("name", str)
-                for i, item in enumerate(inner.need("tools", list))
-            )
-            return ToolChoice("required" if mode == "required" else "auto", allowed=allowed)
+    match value:
+        case None:
+            return None
+        case str() if value in _MODE_OF:
+            return _MODE_OF[value]
+        case {"type": "function" | "custom" as kind}:
+            return ToolChoice("tool", Fields(value.get(kind), f"{path}.{kind}").need("name", str))
+        case {"type": "allowed_tools"}:
+            return _allowed(Fields(value.get("allowed_tools"), f"{path}.allowed_tools"))
     raise BadRequest(f"{path} must be auto, none, required, or an object that names a function.", param=path)
 
 
-def _output(value: dict[str, Any] | None) -> OutputFormat | None:
-    if value is None:
+def _allowed(fields: Fields) -> ToolChoice:
+    mode = fields.need("mode", str)
+    if mode not in {"auto", "required"}:
+        path = fields.path("mode")
+        raise BadRequest(f"{path} must be auto or required, not {mode!r}.", param=path)
+    items = fields.need("tools", list)
+    tools = [Fields(item, fields.path(f"tools[{i}]")) for i, item in enumerate(items)]
+    allowed = tuple(tool.inner(tool.get("type", str) or "function").need("name", str) for tool in tools)
+    return ToolChoice("required" if mode == "required" else "auto", allowed=allowed)
+
+
+def _output(top: Fields) -> OutputFormat | None:
+    if top.left.get("response_format") is None:
         return None
-    fields = Fields(value, "response_format")
+    fields = top.inner("response_format")
     match fields.need("type", str):
         case "text":
             return None
         case "json_object":
             return OutputFormat("json_object")
         case "json_schema":
-            inner = Fields(fields.need("json_schema", dict), "response_format.json_schema")
-            return OutputFormat(
-                "json_schema",
-                inner.need("name", str),
-                inner.get("description", str),
-                inner.get("schema", dict),
-                inner.get("strict", bool),
-            )
+            inner = fields.inner("json_schema")
+            name, description = inner.need("name", str), inner.get("description", str)
+            return OutputFormat("json_schema", name, description, inner.get("schema", dict), inner.get("strict", bool))
         case kind:
-            raise BadRequest(
-                f"response_format.type must be text, json_object or json_schema, not {kind!r}.",
-                param="response_format.type",
-            )
+            path = fields.path("type")
+            raise BadRequest(f"{path} must be text, json_object or json_schema, not {kind!r}.", param=path)

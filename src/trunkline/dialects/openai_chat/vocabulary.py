@@ -6,6 +6,7 @@ Source of the field names and finish reasons: OpenAI API reference, "Chat", Nove
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from trunkline.core.events import Reason
 
@@ -44,3 +45,18 @@ FINISH_REASONS: Mapping[Reason, str] = {
 }
 """The way back. `error` has no word here: of those that exist only `content_filter` tells a client that what it holds
 is not an answer."""
+
+INNER = frozenset(
+    {"stream_options", "response_format", "json_schema", "reasoning", "thinking", "function", "custom", "image_url",
+     "input_audio", "file"}
+)  # fmt: skip
+"""Objects of which the reader takes what it knows: `Extra` holds the unknown rest by dotted names."""
+
+
+def put_back(out: dict[str, Any], name: str, value: Any) -> None:
+    """Write an unknown field where it came from, unless something stands there."""
+    head, dot, tail = name.partition(".")
+    if dot and head in INNER:
+        put_back(out.setdefault(head, {}), tail, value)
+    else:
+        out.setdefault(name, value)
