@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -27,6 +28,7 @@ from trunkline.sim.persona import MODELS as SIM_MODELS
 from trunkline.stages.auth import Auth
 from trunkline.stages.ledger import Ledger
 from trunkline.stages.routing import Routing
+from trunkline.state.exposition import exposition
 from trunkline.state.journal import FileJournal
 from trunkline.state.keyring import MemoryKeyRing
 from trunkline.state.location import locate
@@ -52,7 +54,7 @@ class Gateway:
     def __init__(self, config: Config, simulator: tuple[str, int] | None) -> None:
         self.config = config
         self.prices = PriceList()
-        self.meters = ProcessMeters()
+        self.meters = ProcessMeters(self._gauges)
         self.transport: Transport = open_transport(config.transport)
         self.ring = MemoryKeyRing()
         self.shipper: Shipper | None = None
@@ -83,11 +85,10 @@ class Gateway:
                 "/v1/models": models,
                 "/healthz": health.live,
                 "/readyz": health.ready,
-                "/metrics": Metrics(self.meters.exposition, auth.identify, config.admin_key),
+                "/metrics": Metrics(lambda: exposition(self.meters.total()), auth.identify, config.admin_key),
             },
             below={"/v1/models/": models, "/admin/": admin},
         )
-        self.meters.add_gauges(self._gauges)
         self._simulator_close: Callable[[], Awaitable[None]] | None = None
 
     @classmethod
@@ -103,10 +104,11 @@ class Gateway:
         gateway._simulator_close = close
         return gateway
 
-    def begin(self) -> None:
-        """The server is listening: load the prices and open the database, in the background."""
-        import threading
-
+    def begin(self, share: Path | None = None) -> None:
+        """The server is listening: load the prices and open the database, in the background. `share`: a directory where
+        the workers of one gateway add up their metrics."""
+        if share is not None:
+            self.meters.share(share)
         if self.shipper is not None:
             self.shipper.start()
         threading.Thread(target=self.prices.load, name="trunkline-prices", daemon=True).start()

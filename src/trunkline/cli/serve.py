@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import logging
+import socket
 import sys
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
-    import socket
-
     from trunkline.config import Config
 
 log = logging.getLogger("trunkline")
+
+BEHIND = 0.05
+"""Seconds after the port is open until database and prices are loaded: the first call comes first."""
 
 
 @click.command()
@@ -22,9 +26,14 @@ log = logging.getLogger("trunkline")
 @click.option("--port", type=click.IntRange(0, 65_535), help="Listen on this port instead; 0: any free one.")
 @click.option("--workers", type=click.IntRange(1, 256), help="Processes that serve.")
 @click.option("--insecure", is_flag=True, help="Allow `auth: open` on an address that others can reach.")
-@click.option("--fd", type=int, hidden=True, help="A worker's listening socket.")
+@click.option("--worker", type=(int, str), hidden=True, help="Its socket, where to share metrics.")
 def serve(
-    file: str | None, host: str | None, port: int | None, workers: int | None, insecure: bool, fd: int | None
+    file: str | None,
+    host: str | None,
+    port: int | None,
+    workers: int | None,
+    insecure: bool,
+    worker: tuple[int, str] | None,
 ) -> None:
     """Run the gateway.
 
@@ -45,18 +54,51 @@ def serve(
     try:
         config = _overridden(load(file, insecure=insecure), host, port, workers, insecure)
         configure(config.log)
-        listening = _socket(config, fd)
-        if config.server.workers > 1 and fd is None:
-            from trunkline.edge.workers import supervise
-
-            command = [sys.executable, "-m", "trunkline", "serve", "--fd", str(listening.fileno())]
-            command += ["--config", file] if file is not None else []
-            command += ["--insecure"] if insecure else []
-            supervise(command, listening, config.server.workers, config.server.drain_timeout)
+        if worker is not None:
+            _run(config, socket.socket(fileno=worker[0]), Path(worker[1]))
+        elif config.server.workers > 1:
+            _supervise(config, _bound(config), file, insecure)
         else:
-            _run(config, listening, banner=fd is None)
+            listening = _bound(config)
+            _say(config, listening)
+            _run(config, listening)
     except (ConfigError, StateError) as error:
         raise click.ClickException(str(error)) from None
+
+
+def _supervise(config: Config, listening: socket.socket, file: str | None, insecure: bool) -> None:
+    """Serve with several processes until a signal."""
+    from trunkline.edge.workers import supervise
+
+    _say(config, listening)
+    with tempfile.TemporaryDirectory(prefix="trunkline-") as share:
+        command = [sys.executable, "-m", "trunkline", "serve", "--worker", str(listening.fileno()), share]
+        command += ["--config", file] if file is not None else []
+        command += ["--insecure"] if insecure else []
+        supervise(command, listening, config.server.workers, config.server.drain_timeout)
+
+
+def _run(config: Config, listening: socket.socket, share: Path | None = None) -> None:
+    """Serve in this process until a signal."""
+    import uvloop
+
+    uvloop.run(_serve(config, listening, share))
+
+
+async def _serve(config: Config, listening: socket.socket, share: Path | None) -> None:
+    import asyncio
+
+    from trunkline.app import Gateway
+    from trunkline.edge.listener import Listener
+
+    gateway = await Gateway.start(config)
+    listener = Listener(gateway.edge, config.server)
+    asyncio.get_running_loop().call_later(BEHIND, gateway.begin, share)
+    try:
+        await listener.serve(sockets=[listening])
+    finally:
+        await gateway.aclose()
+        log.info("stopped")
 
 
 def _overridden(config: Config, host: str | None, port: int | None, workers: int | None, insecure: bool) -> Config:
@@ -77,13 +119,9 @@ def _overridden(config: Config, host: str | None, port: int | None, workers: int
     return structs.replace(config, listen=f"{shown}:{new_port}", server=server)
 
 
-def _socket(config: Config, fd: int | None) -> socket.socket:
-    import socket
-
+def _bound(config: Config) -> socket.socket:
     from trunkline.edge.listener import bind
 
-    if fd is not None:
-        return socket.socket(fileno=fd)
     host, port = config.address
     try:
         return bind(host, port)
@@ -93,32 +131,7 @@ def _socket(config: Config, fd: int | None) -> socket.socket:
         ) from None
 
 
-def _run(config: Config, listening: socket.socket, banner: bool) -> None:
-    """Serve on one socket until a signal."""
-    import uvloop
-
-    uvloop.run(_serve(config, listening, banner))
-
-
-async def _serve(config: Config, listening: socket.socket, banner: bool) -> None:
-    import asyncio
-
-    from trunkline.app import Gateway
-    from trunkline.edge.listener import Listener
-
-    gateway = await Gateway.start(config)
-    listener = Listener(gateway.edge, config.server)
-    if banner:
-        _say(config, gateway, listening)
-    asyncio.get_running_loop().call_later(0.05, gateway.begin)
-    try:
-        await listener.serve(sockets=[listening])
-    finally:
-        await gateway.aclose()
-        log.info("stopped")
-
-
-def _say(config: Config, gateway: object, listening: socket.socket) -> None:
+def _say(config: Config, listening: socket.socket) -> None:
     host, port = listening.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     log.info("trunkline listens on %s (auth: %s)", url, config.auth)

@@ -1,0 +1,76 @@
+"""Metrics in Prometheus's text format, by prometheus-client. Names are documented in docs/metrics.md; a test compares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from trunkline.core.usage import NANO
+from trunkline.state.meters import DURATION_BUCKETS, FIRST_BYTE_BUCKETS, TOKEN_KINDS, Histogram, Series, Snapshot
+
+GAUGES = {
+    "trunkline_in_flight": "Calls being answered.",
+    "trunkline_upstream_connections_open": "Connections to providers.",
+    "trunkline_upstream_connections_idle": "Those of them that wait for a call.",
+    "trunkline_upstream_connections_opened": "Connections opened since the start.",
+    "trunkline_upstream_calls_waiting": "Calls that wait for a connection.",
+    "trunkline_journal_entries": "Ledger entries not in the database yet.",
+    "trunkline_journal_bytes": "Bytes of the journal.",
+    "trunkline_journal_age_seconds": "Age of the oldest entry not in the database yet.",
+}
+"""Present values and what they mean."""
+
+
+def exposition(snapshot: Snapshot) -> tuple[bytes, str]:
+    """The page and its content type."""
+    from prometheus_client import CollectorRegistry
+    from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Collector(snapshot))
+    return generate_latest(registry), CONTENT_TYPE_PLAIN_0_0_4
+
+
+class _Collector:
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+
+    def collect(self) -> Iterable[Any]:
+        """The metric families, as prometheus-client's collectors give them."""
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+
+        by_call, by_target = ("surface", "target", "status", "error"), ("surface", "target")
+        requests = CounterMetricFamily("trunkline_requests", "Calls that have ended.", labels=by_call)
+        tokens = CounterMetricFamily("trunkline_tokens", "Tokens by kind.", labels=(*by_target, "kind"))
+        cost = CounterMetricFamily("trunkline_cost_usd", "Dollars spent.", labels=by_target)
+        duration = HistogramMetricFamily("trunkline_duration_seconds", "From arrival to the end.", labels=by_target)
+        first = HistogramMetricFamily(
+            "trunkline_first_byte_seconds", "From arrival to the first byte.", labels=by_target
+        )
+        for (surface, target, status, error), one in self._snapshot.series:
+            requests.add_metric((surface, target, str(status), error), one.count)
+        for pair, merged in _by_target(self._snapshot).items():
+            for kind, count in zip(TOKEN_KINDS, merged.tokens, strict=True):
+                tokens.add_metric((*pair, kind), count)
+            cost.add_metric(pair, merged.cost / NANO)
+            duration.add_metric(pair, _buckets(merged.duration, DURATION_BUCKETS), merged.duration.total)
+            first.add_metric(pair, _buckets(merged.first_byte, FIRST_BYTE_BUCKETS), merged.first_byte.total)
+        yield from (requests, tokens, cost, duration, first)
+        for name, value in self._snapshot.gauges.items():
+            yield GaugeMetricFamily(name, GAUGES[name], value=value)
+
+
+def _by_target(snapshot: Snapshot) -> dict[tuple[str, str], Series]:
+    merged: dict[tuple[str, str], Series] = {}
+    for (surface, target, _, _), one in snapshot.series:
+        merged.setdefault((surface, target), Series()).add(one)
+    return merged
+
+
+def _buckets(histogram: Histogram, bounds: tuple[float, ...]) -> list[tuple[str, float]]:
+    """Upper bound and observations up to it, running totals as the format wants them."""
+    out, running = [], 0
+    for bound, count in zip((*map(str, bounds), "+Inf"), histogram.counts, strict=True):
+        running += count
+        out.append((bound, float(running)))
+    return out
