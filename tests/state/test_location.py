@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from trunkline.state.database import Database
-from trunkline.state.location import StateError, locate
+from trunkline.state.location import StateError, StateUnavailable, locate
 
 
 @pytest.mark.parametrize(
@@ -36,12 +36,19 @@ def test_passwords_are_hidden_wherever_they_stand(scheme: str) -> None:
     assert location.scrub("p@ss, p%40ss, other") == "***, ***, ***"
 
 
-def test_an_unreachable_server_is_described_without_the_password() -> None:
-    database = Database(locate("postgresql://me:hunter22@127.0.0.1:1/hunter22"))
-    with pytest.raises(Exception, match="refused") as caught, database.read():
-        pass
-    assert "hunter22" not in database.describe(caught.value)
-    assert "refused" in database.describe(caught.value)
+def test_an_unreachable_server_is_named_without_the_password() -> None:
+    database = Database(locate("postgresql://me:hunter22@127.0.0.1:1/d"))
+    with pytest.raises(
+        StateUnavailable, match=r"^state\.durable: postgresql://me:\*\*\*@127\.0\.0\.1:1/d .*refused"
+    ) as caught:
+        database.read().__enter__()
+    assert "hunter22" not in str(caught.value)
+    database.close()
+
+
+def test_a_driver_that_words_the_password_is_scrubbed() -> None:
+    database = Database(locate("postgresql://me:hunter22@127.0.0.1:1/d"))
+    assert database.describe(ValueError("bad password hunter22\nmore")) == "ValueError: bad password ***"
     database.close()
 
 

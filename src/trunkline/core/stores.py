@@ -11,6 +11,10 @@ class StoreError(Exception):
     """A store refuses what was asked; the message is for whoever asked."""
 
 
+class StoreUnavailable(StoreError):
+    """The store cannot be reached, or is busy: the same may succeed later."""
+
+
 class KeyRing(Protocol):
     """Keys in memory, as the hot path looks them up; a background thread keeps them fresh within a second."""
 

@@ -17,9 +17,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from trunkline.state.location import SETTING, Location, StateError
+from trunkline.state.location import SETTING, Location, StateError, StateUnavailable
 
 CONNECT_TIMEOUT = 5
 """Seconds to reach a PostgreSQL server."""
@@ -49,15 +50,23 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
-        """A transaction that only reads."""
-        with self.engine.begin() as connection:
+        """A transaction that only reads. Raises `StateUnavailable`, and `SQLAlchemyError` for other failures."""
+        with self._available(), self.engine.begin() as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
-        """A transaction that writes: committed at the end, undone if an exception leaves the block."""
-        with self.engine.execution_options(immediate=True).begin() as connection:
+        """A transaction that writes: committed at the end, undone if an exception leaves it. Raises as `read` does."""
+        with self._available(), self.engine.execution_options(immediate=True).begin() as connection:
             yield connection
+
+    @contextmanager
+    def _available(self) -> Iterator[None]:
+        try:
+            yield
+        except (OperationalError, InterfaceError, PoolTimeout) as error:
+            shown = self.location.shown
+            raise StateUnavailable(f"{SETTING}: {shown} cannot be used: {self.describe(error)}") from error
 
     def describe(self, error: BaseException) -> str:
         """An error in one line, without passwords or values of parameters."""

@@ -98,12 +98,20 @@ class MemoryKeyRing:
                 # That loop was closed while its call waited: nobody is left to tell.
                 continue
 
+    @property
+    def loaded(self) -> bool:
+        """Whether there are keys to look up, be they none."""
+        return self._snapshot is not None
+
     async def ready(self) -> None:
         """Wait until the keys have been loaded once. Raises `Overloaded` after `load_timeout` seconds."""
+        if self.loaded:
+            return
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
         with self._lock:
-            if self._snapshot is not None:
+            if self.loaded:
+                # Between the look and the lock.
                 return
             self._waiting.append((loop, future))
         try:
@@ -117,7 +125,7 @@ class MemoryKeyRing:
     def status(self) -> dict[str, int | bool]:
         """`loaded`, and how many `keys` there are."""
         snapshot = self._snapshot
-        return {"loaded": snapshot is not None, "keys": 0 if snapshot is None else len(snapshot.current)}
+        return {"loaded": self.loaded, "keys": 0 if snapshot is None else len(snapshot.current)}
 
 
 def _release(future: asyncio.Future[None]) -> None:

@@ -33,7 +33,7 @@ NAME = re.compile(r"[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]{0,99}")
 
 
 class KeyStore:
-    """The keys of one migrated database. `clock`: seconds since the epoch. Methods raise `SQLAlchemyError` too."""
+    """The keys of one migrated database. `clock`: seconds since the epoch. Methods raise `StateUnavailable` too."""
 
     def __init__(self, database: Database, server_secret: bytes, clock: Callable[[], float] = time.time) -> None:
         self._database = database

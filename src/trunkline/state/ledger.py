@@ -53,7 +53,7 @@ class UsageRow(msgspec.Struct, frozen=True):
 
 
 class Ledger:
-    """The ledger of one migrated database. Methods raise `SQLAlchemyError` too."""
+    """The ledger of one migrated database. Methods raise `StateUnavailable` too."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

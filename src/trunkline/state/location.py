@@ -12,7 +12,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit, u
 
 from msgspec import Struct
 
-from trunkline.core.stores import StoreError
+from trunkline.core.stores import StoreError, StoreUnavailable
 
 SETTING = "state.durable"
 HIDDEN = "***"
@@ -25,6 +25,10 @@ ENGINES: dict[str, Engine] = {"sqlite": "sqlite", "postgresql": "postgresql", "p
 
 class StateError(StoreError):
     """The durable state cannot be used as asked. The message names the setting or the argument, and the fix."""
+
+
+class StateUnavailable(StateError, StoreUnavailable):
+    """The database cannot be reached, or another process holds its lock."""
 
 
 class Location(Struct, frozen=True):

@@ -206,7 +206,7 @@ class Shipper:
         _, keys, secret = self._open()
         # Read before the keys: a change in between is seen by the next poll.
         revision = keys.revision()
-        if revision != self._revision or not self._ring.status()["loaded"]:
+        if revision != self._revision or not self._ring.loaded:
             self._ring.replace(secret, keys.load())
             self._revision = revision
 
