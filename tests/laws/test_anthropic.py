@@ -63,7 +63,8 @@ def test_a_request_read_back_is_the_request(request: Request) -> None:
 @given(any_request)
 def test_any_request_is_valid_to_the_letter(request: Request) -> None:
     for quirks in (Quirks(), Quirks(adaptive_thinking=True, system_turns=True)):
-        parameter_types().validate_json(DIALECT.write_request(request, "m", quirks, []))
+        typed = parameter_types().validate_json(DIALECT.write_request(request, "m", quirks, []))
+        assert typed["max_tokens"] == request.max_tokens
 
 
 @law(30)
