@@ -22,6 +22,8 @@ def configure(settings: LogSettings) -> None:
     logging.root.handlers[:] = [handler]
     logging.root.setLevel(settings.level.upper())
     logging.captureWarnings(True)
+    # uvicorn tells at this level that a process started or waits for connections; the gateway says so itself.
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
 
 
 class _Json(logging.Formatter):
