@@ -109,11 +109,8 @@ class MemoryKeyRing:
             return
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
-        with self._lock:
-            if self.loaded:
-                # Between the look and the lock.
-                return
-            self._waiting.append((loop, future))
+        if not self._enlist((loop, future)):
+            return
         try:
             await asyncio.wait_for(future, self._load_timeout)
         except TimeoutError:
@@ -121,6 +118,13 @@ class MemoryKeyRing:
         finally:
             with self._lock:
                 self._waiting = [waiter for waiter in self._waiting if waiter[1] is not future]
+
+    def _enlist(self, waiter: tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]) -> bool:
+        """Have the waiter told of the first load; False where it has just happened."""
+        with self._lock:
+            if self._snapshot is None:
+                self._waiting.append(waiter)
+            return self._snapshot is None
 
     def status(self) -> dict[str, int | bool]:
         """`loaded`, and how many `keys` there are."""
