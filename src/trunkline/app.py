@@ -15,6 +15,7 @@ from trunkline.core.pipeline import stack
 from trunkline.core.secret import Secret
 from trunkline.core.stores import Journal
 from trunkline.edge.admin import Admin
+from trunkline.edge.memory import settle
 from trunkline.edge.pages import Health, Metrics, Models
 from trunkline.edge.server import Edge
 from trunkline.edge.transport.base import Transport
@@ -39,6 +40,9 @@ log = logging.getLogger("trunkline")
 
 SHIPPING_TIME = 5.0
 """Seconds, when the gateway stops, for the journal to reach the database; what is left waits for the next start."""
+
+OPENING_TIME = 10.0
+"""Seconds to wait for the database before memory is settled without it."""
 
 
 class Forgetful:
@@ -111,7 +115,14 @@ class Gateway:
             self.meters.share(share)
         if self.shipper is not None:
             self.shipper.start()
-        threading.Thread(target=self.prices.load, name="trunkline-prices", daemon=True).start()
+        threading.Thread(target=self._load, name="trunkline-loader", daemon=True).start()
+
+    def _load(self) -> None:
+        """The thread that reads the price list and then, once the database is open too, settles the memory."""
+        self.prices.load()
+        if self.shipper is not None:
+            self.shipper.opened.wait(OPENING_TIME)
+        settle()
 
     async def aclose(self) -> None:
         if self._simulator_close is not None:

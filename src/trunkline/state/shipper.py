@@ -104,6 +104,8 @@ class Shipper:
         self._jobs = (self._keys_job, self._ledger_job)
         self._thread = threading.Thread(target=self._run, name="trunkline-shipper", daemon=True)
         self._stopping = threading.Event()
+        self.opened = threading.Event()
+        """Set once the database has been opened."""
         self._deadline = float("inf")
         self._database: Database | None = None
         self._opened: tuple[Ledger, KeyStore, bytes] | None = None
@@ -199,6 +201,7 @@ class Shipper:
                 log.error("auth_secret: the keys were made with another server secret: no call will find its key")
             log.info("database %s: schema %s", self._location.shown, outcome)
             self._opened = Ledger(self._database), keys, secret
+            self.opened.set()
         return self._opened
 
     def _refresh_keys(self) -> None:
