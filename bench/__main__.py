@@ -1,0 +1,39 @@
+"""`python -m bench`: run the measures, show the table, keep the figures."""
+
+from __future__ import annotations
+
+import click
+
+from bench.figures import Figure
+from bench.machine import facts
+from bench.measures import MEASURES
+from bench.processes import StartFailed
+from bench.profiling import SUBJECTS, profile
+from bench.results import save, show
+from bench.rig import rig
+
+
+@click.command(help=__doc__)
+@click.option("--only", multiple=True, type=click.Choice(list(MEASURES)), help="Run this measure alone; repeatable.")
+@click.option("--seconds", type=click.FloatRange(1, 30), default=3.0, show_default=True, help="Length of a round.")
+@click.option("--rounds", type=click.IntRange(1, 20), default=3, show_default=True, help="The best of so many counts.")
+@click.option("--profile", "subject", type=click.Choice(list(SUBJECTS)), help="Show where the time goes instead.")
+def main(only: tuple[str, ...], seconds: float, rounds: int, subject: str | None) -> None:
+    machine = facts()
+    figures: list[Figure] = []
+    try:
+        with rig(seconds, rounds) as stand:
+            if subject is not None:
+                profile(stand, subject)
+                return
+            for name in only or MEASURES:
+                click.echo(f"{name} …", err=True)
+                figures += MEASURES[name](stand)
+    except StartFailed as error:
+        raise click.ClickException(str(error)) from None
+    show(figures, machine)
+    click.echo(f"kept in {save(figures, machine)}", err=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""The gateway as it is run in earnest: keys required, ledger with its journal, metrics and prices on."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from bench.machine import LOAD, UNDER_TEST, free_port
+from bench.payloads import request
+from bench.processes import Process, StartFailed
+from bench.readers import Asked, asked
+
+_CONFIG = """\
+listen: 127.0.0.1:{port}
+auth: required
+providers:
+  openai: {{kind: openai, api_key: upstream-key, base_url: "http://127.0.0.1:{upstream}/v1"}}
+  anthropic: {{kind: anthropic, api_key: upstream-key, base_url: "http://127.0.0.1:{upstream}"}}
+  openai-stream: {{kind: openai, api_key: upstream-key, base_url: "http://127.0.0.1:{source}/v1"}}
+  anthropic-stream: {{kind: anthropic, api_key: upstream-key, base_url: "http://127.0.0.1:{source}"}}
+  openai-slow: {{kind: openai, api_key: upstream-key, base_url: "http://127.0.0.1:{slow}/v1"}}
+transport: {{max_connections: 4000}}
+state: {{durable: "sqlite:///{dir}/trunkline.db", directory: "{dir}/state"}}
+log: {{format: json, level: warning}}
+"""
+COST = "x-trunkline-cost-usd"
+PATIENCE = 20.0
+"""Seconds until the gateway must answer, priced."""
+
+
+def environment() -> dict[str, str]:
+    """This process's environment without the providers' credentials, which would change what the gateway serves."""
+    return {name: value for name, value in os.environ.items() if not name.endswith(("_API_KEY", "_ENDPOINT"))}
+
+
+def command(*words: str) -> list[str]:
+    return [sys.executable, "-m", "trunkline", *words]
+
+
+class Gateway:
+    """Started on the core under test, with one key; ready when an answer carries its cost."""
+
+    def __init__(self, directory: Path, upstream: int, source: int, slow: int) -> None:
+        directory.mkdir()
+        self.port = free_port()
+        config = directory / "trunkline.yaml"
+        ports = {"port": self.port, "upstream": upstream, "source": source, "slow": slow}
+        config.write_text(_CONFIG.format(dir=directory, **ports))
+        made = subprocess.run(
+            command("keys", "create", "bench", "--config", str(config)),
+            capture_output=True,
+            text=True,
+            cwd=directory,
+            env=environment(),
+            check=False,
+        )
+        if made.returncode:
+            raise StartFailed(f"no key could be made: {made.stderr}")
+        self.secret = made.stdout.strip()
+        self.process = Process(
+            command("serve", "--config", str(config)), UNDER_TEST, directory / "output", directory, environment()
+        )
+        self.process.wait_for(self.port)
+        self._wait_for_prices()
+
+    def asked(self, client: str, target: str) -> Asked:
+        return asked(self.port, client, target, self.secret)
+
+    def _wait_for_prices(self) -> None:
+        """Prices load in the background: until they are there a call does less work than it should. Raises
+        StartFailed."""
+        question = self.asked("openai", "openai")
+        deadline = time.monotonic() + PATIENCE
+        last = "no answer"
+        while time.monotonic() < deadline:
+            self.process.check()
+            call = urllib.request.Request(
+                f"http://127.0.0.1:{self.port}{question.path}",
+                data=request(question.model, 1000),
+                headers={"content-type": "application/json", "authorization": f"Bearer {self.secret}"},
+            )
+            try:
+                with urllib.request.urlopen(call, timeout=PATIENCE) as answer:
+                    if COST in answer.headers:
+                        return
+                    last = "an answer without its cost"
+            except urllib.error.HTTPError as error:
+                last = f"status {error.code}: {error.read(300).decode('utf-8', 'replace')}"
+            time.sleep(0.1)
+        raise StartFailed(f"the gateway gave {last}")
+
+
+class Source:
+    """The two servers of streams, one process: at 50 chunks a second, and one that hardly moves."""
+
+    PACE = 50
+    SLOW_PACE = 0.5
+
+    def __init__(self, log: Path) -> None:
+        self.port, self.slow = free_port(), free_port()
+        words = [str(self.port), str(1 / self.PACE), str(self.slow), str(1 / self.SLOW_PACE)]
+        self.process = Process([sys.executable, "-m", "bench.source", *words], LOAD, log)
+        self.process.wait_for(self.slow)

@@ -1,0 +1,48 @@
+"""CPU per unit of work, and how quiet the core was while it was measured."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from msgspec import Struct, field
+
+from bench.figures import Figure
+from bench.machine import UNDER_TEST, busy_seconds
+from bench.processes import Process
+
+QUIET = 0.1
+"""Share of the core that others may use before a figure is said to be disturbed: a process that is interrupted finds
+its caches cold, and pays for it in CPU time of its own."""
+
+
+class Meter(Struct):
+    """Of one process over several rounds."""
+
+    process: Process
+    costs: list[float] = field(default_factory=list)
+    """Microseconds of CPU per unit, a round each."""
+    foreign: list[float] = field(default_factory=list)
+    """Share of the core that other processes used meanwhile."""
+
+    @contextmanager
+    def round(self) -> Iterator[list[int]]:
+        """Measures its block, which appends the units of work that it has done."""
+        units: list[int] = []
+        cpu, busy, begun = self.process.cpu, busy_seconds(UNDER_TEST), time.perf_counter()
+        yield units
+        used, seconds = self.process.cpu - cpu, time.perf_counter() - begun
+        self.costs.append(used / sum(units) * 1e6)
+        self.foreign.append(max(0.0, (busy_seconds(UNDER_TEST) - busy - used) / seconds))
+
+
+def ratio(name: str, target: float, ours: Meter, yardstick: Meter, note: str = "") -> Figure:
+    """The best of ours to the best of the yardstick."""
+    best, base = min(ours.costs), min(yardstick.costs)
+    samples = {"gateway": ours.costs, "nginx": yardstick.costs, "foreign": ours.foreign + yardstick.foreign}
+    disturbed = statistics.median(samples["foreign"])
+    if disturbed > QUIET:
+        note = f"{note}; " * bool(note) + f"disturbed: others used {disturbed:.0%} of the core"
+    return Figure(name, best / base, "x nginx", target, ours=best, yardstick=base, note=note, samples=samples)
