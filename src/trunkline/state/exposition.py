@@ -1,4 +1,4 @@
-"""Metrics in Prometheus's text format, by prometheus-client. Names are documented in docs/metrics.md; a test compares."""
+"""Metrics in Prometheus's text format, by prometheus-client. docs/metrics.md documents the names, a test compares."""
 
 from __future__ import annotations
 

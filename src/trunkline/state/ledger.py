@@ -6,18 +6,19 @@ Writing is idempotent by call id, so the journal may be shipped again after a cr
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from trunkline.core.call import Attempt, Entry
 from trunkline.core.usage import Usage
 from trunkline.state import schema
 from trunkline.state.database import Database
 from trunkline.state.location import StateError
+
+_encode = msgspec.json.Encoder().encode
 
 MAX_GROUPS = 10_000
 EPOCH_DAY = datetime.date(1970, 1, 1).toordinal()
@@ -27,7 +28,6 @@ TOKENS = Usage.__struct_fields__
 _LISTS = {"attempts": list[Attempt], "tags": tuple[str, ...], "lost": tuple[str, ...]}
 """The columns of JSON text, and what they hold."""
 _TEXTS = tuple(c.name for c in schema.ledger.c if isinstance(c.type, sa.Text) and c.name not in _LISTS)
-_NO_USAGE = dict.fromkeys(TOKENS)
 _SUMS = ("input", "cache_read", "cache_write", "output", "reasoning", "cost")
 
 DIMENSIONS = ("model", "target", "key", "surface", "day", "tag")
@@ -137,30 +137,35 @@ def _usage_row(row: Any, by: Sequence[str]) -> UsageRow:
 
 
 def _insert(database: Database) -> str:
-    """The INSERT as the driver takes it: passing rows by SQLAlchemy costs half as much again as storing them."""
-    dialect = _DIALECTS[database.kind]()
-    return str(database.insert(schema.ledger).on_conflict_do_nothing().compile(dialect=dialect))
+    """The INSERT as the driver takes it, with rows as plain tuples: SQLAlchemy's way costs twice the storing itself."""
+    columns = ", ".join(f'"{name}"' for name in _COLUMNS)
+    places = ", ".join([_PLACES[database.kind]] * len(_COLUMNS))
+    return f"INSERT INTO ledger ({columns}) VALUES ({places}) ON CONFLICT DO NOTHING"  # noqa: S608 - names of ours
 
 
-_DIALECTS: dict[str, Callable[[], sa.Dialect]] = {
-    "sqlite": lambda: sqlite.dialect(paramstyle="named"),
-    "postgresql": lambda: postgresql.dialect(paramstyle="pyformat"),  # type: ignore[no-untyped-call]
-}
-"""How each driver names parameters, so that a row is a dict for both."""
+_PLACES = {"sqlite": "?", "postgresql": "%s"}
+"""How each driver writes a parameter."""
+
+_FIELDS = Entry.__struct_fields__
+_COLUMNS = (*(name for name in _FIELDS if name != "usage"), *TOKENS, "day")
+"""The columns in the order of `_row`: the entry's fields, its usage's, and what is derived."""
+_USAGE = _FIELDS.index("usage")
+_LIST_AT = tuple(_FIELDS.index(name) for name in _LISTS)
+_TEXT_AT = tuple(_FIELDS.index(name) for name in _TEXTS)
+_NO_USAGE = (None,) * len(TOKENS)
 
 
-def _row(entry: Entry) -> dict[str, Any]:
-    row = msgspec.structs.asdict(entry)
-    row["day"] = int(entry.at // schema.SECONDS_A_DAY)
-    usage = row.pop("usage")
-    row |= _NO_USAGE if usage is None else msgspec.structs.asdict(usage)
-    for name in _TEXTS:
-        if row[name] is not None:
-            row[name] = _text(row[name])
-    for name in _LISTS:
-        value = [_text(item) for item in row[name]]
-        row[name] = msgspec.json.encode(value).decode() if value else None
-    return row
+def _row(entry: Entry) -> tuple[Any, ...]:
+    row: list[Any] = list(msgspec.structs.astuple(entry))
+    for at in _TEXT_AT:
+        if (text := row[at]) is not None and "\0" in text:
+            row[at] = _text(text)
+    for at in _LIST_AT:
+        items = row[at]
+        row[at] = _encode([_text(item) for item in items]).decode() if items else None
+    usage = row.pop(_USAGE)
+    tokens = _NO_USAGE if usage is None else msgspec.structs.astuple(usage)
+    return (*row, *tokens, int(entry.at // schema.SECONDS_A_DAY))
 
 
 def _entry(row: Any) -> Entry:
