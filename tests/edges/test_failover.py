@@ -130,9 +130,12 @@ async def test_a_stream_that_fails_before_its_first_event(case: str, upstream: F
 async def test_an_answer_that_is_none_in_every_pair(
     case: str, client: Family, upstream: Family, tmp_path: Path
 ) -> None:
-    async with Upstream(RETRYABLE[case][0]) as one, Upstream(whole(upstream.answer)) as two:
-        async with running(tmp_path, two_targets(one.url, two.url, upstream)) as run:
-            answer = await ask(run.port, client.path, client.ask("smart"))
+    async with (
+        Upstream(RETRYABLE[case][0]) as one,
+        Upstream(whole(upstream.answer)) as two,
+        running(tmp_path, two_targets(one.url, two.url, upstream)) as run,
+    ):
+        answer = await ask(run.port, client.path, client.ask("smart"))
     assert answer.status == 200
     assert answer.headers["x-trunkline-attempts"] == "2"
 
@@ -162,10 +165,13 @@ NOT_RETRYABLE: dict[str, tuple[Family, dict[str, Any], int, str]] = {
 @pytest.mark.parametrize("case", NOT_RETRYABLE)
 async def test_no_second_attempt_for_what_would_fail_everywhere(case: str, client: Family, tmp_path: Path) -> None:
     family, body, status, kind = NOT_RETRYABLE[case]
-    async with Upstream(whole(body, status)) as one, Upstream(whole(family.answer)) as two:
-        async with running(tmp_path, two_targets(one.url, two.url, family)) as run:
-            answer = await ask(run.port, client.path, client.ask("smart"))
-            entry = await run.entry()
+    async with (
+        Upstream(whole(body, status)) as one,
+        Upstream(whole(family.answer)) as two,
+        running(tmp_path, two_targets(one.url, two.url, family)) as run,
+    ):
+        answer = await ask(run.port, client.path, client.ask("smart"))
+        entry = await run.entry()
     assert answer.status == status
     assert answer.headers["x-trunkline-target"] == "one/a"
     assert answer.headers["x-trunkline-attempts"] == "1"
@@ -175,10 +181,13 @@ async def test_no_second_attempt_for_what_would_fail_everywhere(case: str, clien
 
 
 async def test_the_last_error_is_told_when_all_fail(tmp_path: Path) -> None:
-    async with Upstream(whole(OPENAI_ERROR, 500)) as one, Upstream(RETRYABLE["429"][0]) as two:
-        async with running(tmp_path, two_targets(one.url, two.url)) as run:
-            answer = await ask(run.port, OPENAI.path, OPENAI.ask("smart"))
-            entry = await run.entry()
+    async with (
+        Upstream(whole(OPENAI_ERROR, 500)) as one,
+        Upstream(RETRYABLE["429"][0]) as two,
+        running(tmp_path, two_targets(one.url, two.url)) as run,
+    ):
+        answer = await ask(run.port, OPENAI.path, OPENAI.ask("smart"))
+        entry = await run.entry()
     assert answer.status == 429
     assert answer.headers["retry-after"] == "1"
     assert answer.headers["x-trunkline-attempts"] == "2"
@@ -229,9 +238,12 @@ async def test_once_the_answer_began_there_is_no_second_attempt(
 async def test_an_error_that_comes_with_the_first_bytes_is_not_committed(tmp_path: Path) -> None:
     """As long as nothing has been sent the next target may answer, whatever was read already."""
     broken = b"".join((*OPENAI.events[:2], OPENAI.error_event))
-    async with Upstream(stream(broken)) as one, Upstream(stream(*OPENAI.events)) as two:
-        async with running(tmp_path, two_targets(one.url, two.url)) as run:
-            await assert_second_answered(run, "upstream_server", 502, stream_asked=True)
+    async with (
+        Upstream(stream(broken)) as one,
+        Upstream(stream(*OPENAI.events)) as two,
+        running(tmp_path, two_targets(one.url, two.url)) as run,
+    ):
+        await assert_second_answered(run, "upstream_server", 502, stream_asked=True)
 
 
 TEXT = {"openai": 2, "anthropic": 3}

@@ -123,8 +123,9 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%s\r\n" % (len(data), data)
 
 
-def stream(*events: bytes | asyncio.Event, end: bool = True) -> Answer:
-    """A stream of server-sent events; it waits where an `asyncio.Event` stands. `end` False: cut at the end."""
+def stream(*events: bytes | asyncio.Event | None, end: bool = True) -> Answer:
+    """A stream of server-sent events; it waits where an `asyncio.Event` stands, and for ever at None. `end` False: cut
+    at the end."""
 
     async def answer(writer: asyncio.StreamWriter) -> None:
         writer.write(STREAM_HEAD)
@@ -132,6 +133,8 @@ def stream(*events: bytes | asyncio.Event, end: bool = True) -> Answer:
             if isinstance(event, asyncio.Event):
                 await writer.drain()
                 await event.wait()
+            elif event is None:
+                await silence(writer)
             else:
                 writer.write(chunk(event))
         if end:
@@ -144,7 +147,8 @@ def stream(*events: bytes | asyncio.Event, end: bool = True) -> Answer:
 
 
 async def silence(writer: asyncio.StreamWriter) -> None:
-    """No answer, ever."""
+    """Nothing more, ever."""
+    await writer.drain()
     await asyncio.Event().wait()
 
 

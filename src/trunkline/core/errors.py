@@ -79,7 +79,13 @@ class ModelNotFound(NotFound):
 
 
 class MethodNotAllowed(ClientError):
+    """`allow`: the methods that the path does take, as the header of that name has them."""
+
     status, code = 405, "method_not_allowed"
+
+    def __init__(self, message: str, allow: str) -> None:
+        super().__init__(message)
+        self.allow = allow
 
 
 class RequestTimeout(ClientError):
@@ -104,6 +110,13 @@ class ShuttingDown(GatewayError):
 
 class Overloaded(GatewayError):
     status, code, kind = 503, "overloaded", "overloaded"
+
+
+def why_cancelled(cancelled: BaseException) -> GatewayError:
+    """The reason of a cancelled call. Whoever cancels gives it as the cancellation's message; without one, the client
+    has gone."""
+    given = next((each for each in cancelled.args if isinstance(each, GatewayError)), None)
+    return given or ClientGone("The client closed the connection before the answer was complete.")
 
 
 class UpstreamError(GatewayError):

@@ -22,7 +22,7 @@ import msgspec
 from trunkline.core.call import Key, KeySpec
 from trunkline.core.errors import BadRequest, GatewayError, MethodNotAllowed, NotFound, Overloaded, Unauthenticated
 from trunkline.core.secret import Secret
-from trunkline.core.stores import KeyAdmin, StoreError
+from trunkline.core.stores import KeyAdmin, StoreError, StoreUnavailable
 from trunkline.dialects import openai_chat
 from trunkline.edge.limits import read_body
 from trunkline.edge.pages import is_admin, respond, respond_error
@@ -72,6 +72,8 @@ class Admin:
         work = await _work(store, scope["method"], unquote(reference), action, scope["headers"], receive)
         try:
             return await asyncio.to_thread(work)
+        except StoreUnavailable as error:
+            raise Overloaded("The database cannot be used at the moment.", retry_after=1.0) from error
         except StoreError as error:
             raise BadRequest(str(error)) from error
 
@@ -84,19 +86,32 @@ async def _work(
         case "GET", False, "":
             return lambda: (200, {"data": [facts(key) for key in store.list()]})
         case "GET", True, "":
-            return lambda: (200, facts(store.get(reference)))
+            return lambda: (200, facts(_found(store, reference)))
         case "DELETE", True, "":
-            return lambda: (200, facts(store.delete(reference)) | {"deleted": True})
+            return lambda: (200, facts(store.delete(_found(store, reference).id)) | {"deleted": True})
         case "POST", False, "":
             spec = await _body(headers, receive, KeySpec)
             return lambda: (201, _with_secret(*store.create(spec)))
         case "PATCH", True, "":
             change = await _body(headers, receive, _Change)
-            return lambda: (200, facts(store.set_disabled(reference, change.disabled)))
+            return lambda: (200, facts(store.set_disabled(_found(store, reference).id, change.disabled)))
         case "POST", True, "rotate":
             rotation = await _body(headers, receive, _Rotation)
-            return lambda: (200, _with_secret(*store.rotate(reference, rotation.grace)))
-    raise MethodNotAllowed(f"{method} is not for this path.")
+            return lambda: (200, _with_secret(*store.rotate(_found(store, reference).id, rotation.grace)))
+    if action not in ("", "rotate"):
+        raise NotFound("There is nothing at this path: see /admin/v1/keys.")
+    allow = "POST" if action else "GET, PATCH, DELETE" if reference else "GET, POST"
+    raise MethodNotAllowed(f"{method} is not for this path: use {allow}.", allow)
+
+
+def _found(store: KeyAdmin, reference: str) -> Key:
+    """Raises NotFound."""
+    try:
+        return store.get(reference)
+    except StoreUnavailable:
+        raise
+    except StoreError as error:
+        raise NotFound(str(error), code="key_not_found") from error
 
 
 async def _body(headers: Any, receive: Any, kind: Any) -> Any:

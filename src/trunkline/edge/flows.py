@@ -46,6 +46,11 @@ class Translation:
         return head + self._writer.eof()
 
     def fail(self, error: GatewayError) -> bytes:
+        """What breaks off behind the end of the answer takes nothing from it."""
+        rest = list(self._reader.eof())
+        if not any(isinstance(event, Failed) for event in rest):
+            self.complete = True
+            return self._write(rest) + self._writer.eof()
         self.error = error
         return self._dialect.stream_error(error, self._request_id)
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import uvicorn
 
+from trunkline.core.errors import ShuttingDown
 from trunkline.edge.protocol import protocol_class
 from trunkline.edge.server import Edge
 from trunkline.edge.settings import ServerSettings
@@ -47,7 +48,7 @@ class Listener(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         if self._drain_until is not None:
-            self.should_exit = True
+            self._drain_until = time.monotonic()
             return
         self._edge.draining = True
         self._drain_until = time.monotonic() + self._settings.drain_timeout
@@ -59,6 +60,8 @@ class Listener(uvicorn.Server):
                 self.should_exit = True
             elif time.monotonic() >= self._drain_until:
                 log.warning("stopping: %d calls did not finish in time and are cut", self._edge.in_flight)
+                for task in list(self.server_state.tasks):
+                    task.cancel(ShuttingDown("This gateway shut down before the answer was complete."))
                 self.should_exit = True
         return await super().on_tick(counter)
 

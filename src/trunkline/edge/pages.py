@@ -35,7 +35,10 @@ async def respond(
 
 
 async def respond_error(send: Any, dialect: Dialect, error: GatewayError) -> None:
-    await respond(send, dialect.error_status(error), dialect.write_error(error, ""))
+    headers = [(b"allow", error.allow.encode())] if isinstance(error, MethodNotAllowed) else []
+    if error.retry_after is not None:
+        headers.append((b"retry-after", b"%d" % max(1, round(error.retry_after))))
+    await respond(send, dialect.error_status(error), dialect.write_error(error, ""), headers=headers)
 
 
 def family(headers: Headers) -> Dialect:
@@ -55,7 +58,7 @@ class Models:
         dialect = family(scope["headers"])
         try:
             if scope["method"] not in ("GET", "HEAD"):
-                raise MethodNotAllowed("/v1/models takes GET only.")
+                raise MethodNotAllowed("/v1/models takes GET only.", "GET, HEAD")
             key = await self._identify(scope["headers"])
             names = [name for name in self._names() if key.models is None or _allowed(name, key.models)]
             wanted = unquote(scope["path"].removeprefix("/v1/models").strip("/"))

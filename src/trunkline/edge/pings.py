@@ -18,22 +18,26 @@ LOOKS_PER_INTERVAL = 15
 class Streaming:
     """A stream on its way to a client."""
 
-    __slots__ = ("_ping", "_send", "last", "writing")
+    __slots__ = ("_ping", "_send", "last", "over", "writing")
 
     def __init__(self, send: Callable[[Any], Awaitable[None]], ping: bytes) -> None:
         self._send = send
         self._ping = ping
         self.last = time.monotonic()
         self.writing = False
+        self.over = False
 
     async def write(self, data: bytes, more: bool) -> None:
         self.writing = True
+        self.over = not more
         await self._send({"type": "http.response.body", "body": data, "more_body": more})
         self.writing = False
         self.last = time.monotonic()
 
     async def ping(self) -> None:
-        await self.write(self._ping, True)
+        """Unless something was written between the decision to ping and now."""
+        if not self.writing and not self.over:
+            await self.write(self._ping, True)
 
 
 class Pinger:

@@ -13,10 +13,14 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from trunkline.core.errors import ClientGone, GatewayError, RequestTimeout
 from trunkline.edge.settings import ServerSettings
 
 SWEEP = 0.5
 """Seconds between looks at the connections: how late a time-out may strike."""
+MAX_UNWANTED = 1024 * 1024
+"""Bytes of a request body that are still taken, and thrown away, once the request is refused: closing at once could
+destroy the answer on its way."""
 
 
 def _answer(status: bytes, message: bytes) -> bytes:
@@ -44,12 +48,17 @@ class _Bounded(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._head = 0
-        """Bytes of the head so far; -1 once it is complete."""
+        """Bytes of the present head so far; -1 while a body arrives."""
+        self._tail = b""
+        """The head's last bytes, in which its end may have begun."""
         self._waiting_since: float | None = time.monotonic()
+        """Since when the client is expected to say something; None while it waits for us."""
+        self._unwanted = 0
+        """Bytes of a body that came after its answer."""
         self._task: asyncio.Task[None] | None = None
+        self._why: GatewayError = ClientGone("The client closed the connection before the answer was complete.")
         if len(self.connections) > self.bounds.max_connections:
-            transport.write(_TOO_MANY)
-            transport.close()
+            self._end(_TOO_MANY)
         cls = type(self)
         if cls.sweeper is None:
             cls.sweeper = self.loop.call_later(SWEEP, cls._sweep, self.connections, self.loop)
@@ -57,7 +66,9 @@ class _Bounded(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         if self._task is not None and not self._task.done():
-            self._task.cancel()
+            self._task.cancel(self._why)
+
+    # ── Time ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     @classmethod
     def _sweep(cls, connections: set[Any], loop: asyncio.AbstractEventLoop) -> None:
@@ -70,17 +81,27 @@ class _Bounded(HttpToolsProtocol):
         if self._waiting_since is None or self.transport.is_closing():
             return
         waited = now - self._waiting_since
-        if self._head >= 0:
-            if self._head == 0:  # idle between requests: uvicorn's keep-alive timer, or a client that says nothing
-                late = waited > self.bounds.keep_alive
-            else:
-                late = waited > self.bounds.header_timeout
-        else:
-            late = waited > self.bounds.body_timeout
-        if late:
-            if self._head != 0 and (self.cycle is None or not self.cycle.response_started):
-                self.transport.write(_TOO_SLOW)
-            self.transport.close()
+        if self._head == 0:  # idle between requests: uvicorn's keep-alive timer, or a client that says nothing
+            if waited > self.bounds.keep_alive:
+                self.transport.close()
+        elif self._head > 0:
+            if waited > self.bounds.header_timeout and not self._busy():
+                self._end(_TOO_SLOW)
+        elif waited > self.bounds.body_timeout:
+            self._why = RequestTimeout("The request's body did not arrive in time.")
+            self._end(_TOO_SLOW)
+
+    def _busy(self) -> bool:
+        """Whether a request is being answered, or waits for its turn."""
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _end(self, answer: bytes) -> None:
+        """Close, with a last word where it cannot be taken for a part of an answer that has begun."""
+        if not self._busy() or not (self.cycle.response_started or self.pipeline):
+            self.transport.write(answer)
+        self.transport.close()
+
+    # ── Size ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def data_received(self, data: bytes) -> None:
         if self._head >= 0:
@@ -88,34 +109,43 @@ class _Bounded(HttpToolsProtocol):
                 self._waiting_since = time.monotonic()
             self._head += len(data)
             if self._head > self.bounds.max_header_size and not self._has_head(data):
-                self.transport.write(_HEAD_TOO_LARGE)
+                self._end(_HEAD_TOO_LARGE)
+                return
+            self._tail = data[-3:] if len(data) > 2 else (self._tail + data)[-3:]
+        elif self._busy():
+            self._waiting_since = time.monotonic()
+        else:
+            self._unwanted += len(data)
+            if self._unwanted > MAX_UNWANTED:
                 self.transport.close()
                 return
-        elif self._waiting_since is not None:
-            self._waiting_since = time.monotonic()
         super().data_received(data)
 
     def _has_head(self, data: bytes) -> bool:
         """Whether this piece ends the head within the bound: the rest of it is body."""
-        end = data.find(b"\r\n\r\n")
-        return end >= 0 and self._head - len(data) + end <= self.bounds.max_header_size
+        end = (self._tail + data).find(b"\r\n\r\n") - len(self._tail)
+        return end >= -len(self._tail) and self._head - len(data) + end <= self.bounds.max_header_size
+
+    # ── Parser and answer ──────────────────────────────────────────────────────────────────────────────────────────
 
     def on_headers_complete(self) -> None:
         self._head = -1
+        self._tail = b""
+        self._unwanted = 0
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        self._waiting_since = None
+        self._head = 0
+        self._waiting_since = None if self._busy() else time.monotonic()
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        self._head = 0
-        self._waiting_since = time.monotonic()
         super().on_response_complete()
+        if not self._busy() and self._head <= 0:
+            self._waiting_since = time.monotonic()
 
     def send_400_response(self, msg: str) -> None:
-        self.transport.write(_NOT_HTTP)
-        self.transport.close()
+        self._end(_NOT_HTTP)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._task = task = self.loop.create_task(cycle.run_asgi(app))

@@ -12,6 +12,7 @@ import logging
 import os
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from trunkline.core.call import Call, Headers
@@ -19,14 +20,17 @@ from trunkline.core.errors import (
     BadRequest,
     ClientGone,
     GatewayError,
+    InternalError,
     MethodNotAllowed,
     ShuttingDown,
     UpstreamError,
+    why_cancelled,
 )
 from trunkline.core.pipeline import Handler
 from trunkline.core.reply import Reply
 from trunkline.core.usage import NANO
 from trunkline.edge.limits import check_depth, read_body
+from trunkline.edge.pages import family, respond_error
 from trunkline.edge.pings import Pinger, Streaming
 from trunkline.edge.settings import ServerSettings
 from trunkline.edge.surfaces import SURFACES, Surface
@@ -39,6 +43,7 @@ Page = Callable[[Any, Receive, Send], Awaitable[None]]
 """An endpoint that is no call: models, health, metrics, admin."""
 
 DRAINING_RETRY_AFTER = 5.0
+MISTAKE = "The gateway made a mistake; its log says more."
 MAX_LOST_HEADER = 2048
 _HIDDEN = frozenset({"authentication", "permission", "billing"})
 """Kinds of upstream error whose text may hold a piece of our credential or say whose account it is."""
@@ -79,7 +84,11 @@ class Edge:
             (page for start, page in self._below.items() if path.startswith(start)), None
         )
         if page is not None:
-            await page(scope, receive, send)
+            try:
+                await page(scope, receive, send)
+            except Exception:
+                log.exception("%s: a mistake of the gateway's own", path)
+                await respond_error(send, family(scope["headers"]), InternalError(MISTAKE))
             return
         await _unknown(scope, send)
 
@@ -91,15 +100,21 @@ class Edge:
             reply = None
             try:
                 if scope["method"] != "POST":
-                    raise MethodNotAllowed(f"{surface.path} takes POST only.")
-                self._prepare(call, receive)
+                    raise MethodNotAllowed(f"{surface.path} takes POST only.", "POST")
+                call.load = partial(self._load, receive)
                 reply = await self._handle(call)
                 await self._answer(call, reply, send)
             except GatewayError as error:
                 await self._refuse(call, error, send)
-            except asyncio.CancelledError:
+            except asyncio.CancelledError as cancelled:
+                await self._cancelled(call, reply, why_cancelled(cancelled), send)
+            except Exception:
+                log.exception("%s: a mistake of the gateway's own", call.id)
+                mistake = InternalError(MISTAKE)
                 if reply is not None:
-                    reply.finish(ClientGone("The client closed the connection before the answer was complete."))
+                    reply.finish(mistake)
+                    raise  # the answer has begun: what is left is to cut it
+                await self._refuse(call, mistake, send)
             finally:
                 if reply is not None:
                     reply.close()
@@ -108,8 +123,10 @@ class Edge:
 
     # ── In ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _prepare(self, call: Call, receive: Receive) -> None:
-        """What the request's own headers say of the call. Raises BadRequest, ShuttingDown."""
+    async def _load(self, receive: Receive, call: Call) -> None:
+        """Read what the request says of the call, headers and body. Raises ClientError, ShuttingDown."""
+        if self.draining:
+            raise ShuttingDown("This gateway is shutting down.", retry_after=DRAINING_RETRY_AFTER)
         limit = self._settings.request_timeout
         declared = None
         for name, value in call.headers:
@@ -119,19 +136,13 @@ class Edge:
                 if name == b"x-trunkline-strict":
                     call.strict = value.strip().lower() in (b"1", b"true", b"yes")
                 elif name == b"x-trunkline-tags":
-                    call.tags = _tags(value)
+                    call.tags = (*call.tags, *_tags(value))
                 elif name == b"x-trunkline-deadline-ms":
                     limit = min(limit, _milliseconds(value))
         call.deadline = call.started + limit
-
-        async def load(call: Call) -> None:
-            if self.draining:
-                raise ShuttingDown("This gateway is shutting down.", retry_after=DRAINING_RETRY_AFTER)
-            call.body = await read_body(receive, declared, self._settings.max_body_size)
-            check_depth(call.body, self._settings.max_json_depth)
-            call.peek = call.surface.dialect.peek(call.body)
-
-        call.load = load
+        call.body = await read_body(receive, declared, self._settings.max_body_size, call.deadline)
+        check_depth(call.body, self._settings.max_json_depth)
+        call.peek = call.surface.dialect.peek(call.body)
 
     # ── Out ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -162,26 +173,30 @@ class Edge:
         assert source is not None
         more = True
         while True:
-            if out:
+            more = more and flow.error is None  # nothing follows an error, whatever the upstream does
+            if out or not more:
                 call.bytes_out += len(out)
-                if flow.complete or flow.error is not None:
+                if flow.complete or not more:
                     reply.finish()
                 await streaming.write(out, more)
             if not more:
-                break
+                return
             try:
                 data = await source.read()
-                if data:
-                    out = flow.feed(data)
-                    continue
-                out = flow.eof()
-            except UpstreamError as error:
-                out = flow.fail(error)
-            more = False
-            if not out:
-                reply.finish()
-                await streaming.write(b"", False)
-                break
+                more = bool(data)
+                out = flow.feed(data) if more else flow.eof()
+            except (UpstreamError, asyncio.CancelledError) as raised:
+                error = raised if isinstance(raised, UpstreamError) else why_cancelled(raised)
+                if isinstance(error, ClientGone):
+                    raise
+                more, out = False, b"" if flow.complete else flow.fail(error)
+
+    async def _cancelled(self, call: Call, reply: Reply | None, why: GatewayError, send: Send) -> None:
+        """Nobody waits for this call any more, or nobody may: in that case the client is told, if it still can be."""
+        if reply is not None:
+            reply.finish(why)
+        elif not isinstance(why, ClientGone):
+            await self._refuse(call, why, send)
 
     async def _refuse(self, call: Call, error: GatewayError, send: Send) -> None:
         dialect = call.surface.dialect
@@ -191,6 +206,8 @@ class Edge:
             body, status = dialect.write_error(error, call.id), dialect.error_status(error)
         headers = _headers(call, None)
         headers.append((b"content-length", b"%d" % len(body)))
+        if isinstance(error, MethodNotAllowed):
+            headers.append((b"allow", error.allow.encode()))
         if error.retry_after is not None:
             headers.append((b"retry-after", b"%d" % max(1, round(error.retry_after))))
         if isinstance(error, UpstreamError):

@@ -20,6 +20,7 @@ from trunkline.core.errors import (
     UpstreamUnreachable,
 )
 from trunkline.core.reply import Flow, Reply
+from trunkline.core.secret import MASK
 from trunkline.dialects.base import Envelope
 from trunkline.edge.flows import Plain, Translation
 from trunkline.edge.transport.base import (
@@ -36,6 +37,8 @@ from trunkline.providers.target import Provider, Target
 
 EVENT_STREAM = b"text/event-stream"
 MAX_ERROR_BODY = 1024 * 1024
+SHORTEST_SECRET = 8
+"""Bytes of a header field to a provider that must not come back in its error: shorter ones are words."""
 
 
 class Upstream:
@@ -176,7 +179,12 @@ class Upstream:
         except TransportError:
             body = b""
         response.close()
-        return target.dialect.read_error(response.status, response.headers, body[:MAX_ERROR_BODY])
+        body = body[:MAX_ERROR_BODY]
+        for _, value in target.provider.headers:
+            secret = value.rpartition(b" ")[2]
+            if len(secret) >= SHORTEST_SECRET:
+                body = body.replace(secret, MASK.encode())
+        return target.dialect.read_error(response.status, response.headers, body)
 
 
 def _count_here(call: Call) -> Reply:

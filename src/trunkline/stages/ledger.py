@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable
 
 from trunkline.core.call import Call, Entry
-from trunkline.core.errors import ClientGone, GatewayError
+from trunkline.core.errors import GatewayError, InternalError, why_cancelled
 from trunkline.core.pipeline import Handler
 from trunkline.core.reply import Flow, Reply
 from trunkline.core.stores import Journal, Meters, Prices
@@ -28,12 +28,9 @@ class Ledger:
     async def __call__(self, call: Call, proceed: Handler) -> Reply:
         try:
             reply = await proceed(call)
-        except GatewayError as error:
+        except BaseException as raised:
+            error = _known(raised)
             self.write(call, error.status, error)
-            raise
-        except asyncio.CancelledError:
-            gone = ClientGone("The client closed the connection before the answer began.")
-            self.write(call, gone.status, gone)
             raise
         reply.on_finish.append(lambda error: self._finished(call, reply, error))
         return reply
@@ -81,6 +78,16 @@ class Ledger:
             call.cost = entry.cost
         self._journal.append(entry)
         self._meters.record(entry)
+
+
+def _known(raised: BaseException) -> GatewayError:
+    match raised:
+        case GatewayError():
+            return raised
+        case asyncio.CancelledError():
+            return why_cancelled(raised)
+        case _:
+            return InternalError(f"A mistake of the gateway's own: {type(raised).__name__}.")
 
 
 def _estimate(call: Call, flow: Flow) -> Usage | None:
