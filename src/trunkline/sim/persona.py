@@ -11,12 +11,12 @@ limit, the stream's deltas and the usage all count the same pieces.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
 from msgspec import Struct, field
 
+from trunkline.sim import hints
 from trunkline.sim import schema as schemas
 from trunkline.sim.tokens import pieces
 
@@ -142,29 +142,32 @@ def _calls(ask: Ask) -> list[Part]:
     if ask.named is not None:
         chosen = [tool for tool in ask.tools if tool.name == ask.named]
     else:
-        chosen = [] if ask.results and ask.choice == "auto" else _mentioned(ask)
+        answered = ask.results and ask.choice == "auto"
+        chosen = [] if answered else [tool for tool in ask.tools if hints.names(ask.text, tool.name)]
         if ask.choice == "required" and not chosen:
             chosen = ask.tools[:1]
     return [_call(tool, ask) for tool in (chosen if ask.parallel else chosen[:1])]
 
 
-def _mentioned(ask: Ask) -> list[Tool]:
-    """The tools that the prompt names, where it also says `call` or `use`."""
-    words = set(re.findall(r"[\w.:-]*\w", ask.text))
-    return [tool for tool in ask.tools if tool.name in words] if words & {"call", "Call", "use", "Use"} else []
-
-
 def _call(tool: Tool, ask: Ask) -> Part:
     if tool.free_form:
         return Part("tool", pieces(f"simulated input: {_quote(ask.text)}"), tool.name, free_form=True)
-    arguments = schemas.example(tool.schema, tool.name)
+    said = hints.quoted(ask.text)
+    arguments = schemas.example(tool.schema, tool.name, strings=said[0] if said else None)
     arguments = arguments if isinstance(arguments, dict) else {}
+    arguments |= hints.arguments(ask.text, tool.name, tool.schema.get("properties") or {})
     return Part("tool", pieces(json.dumps(arguments, ensure_ascii=False, separators=(",", ":"))), tool.name)
 
 
 def _structured(ask: Ask) -> str:
-    value = schemas.example(ask.schema or {}) if ask.schema else {"simulator": True, "model": ask.model}
+    value = schemas.example(ask.schema) if ask.schema else _any_object(ask)
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _any_object(ask: Ask) -> dict[str, Any]:
+    """An object without a schema: with the keys that the prompt quotes, else one that says what it is."""
+    keys = hints.quoted(ask.text)
+    return {key: f"simulated {key}" for key in keys} if keys else {"simulator": True, "model": ask.model}
 
 
 def _prose(ask: Ask) -> str:
