@@ -19,6 +19,7 @@ from typing import Any
 
 import msgspec
 
+from tests.talking import ask
 from trunkline.app import Gateway
 from trunkline.config import load
 from trunkline.core.call import Entry
@@ -128,9 +129,10 @@ class Child:
             self.said.append(line.decode())
 
     async def answers(self) -> None:
-        """Wait until it has said where it listens."""
+        """Wait until it has said where it listens, and does."""
         await until(lambda: self._find_port() or self.process.returncode is not None, "the gateway says its address")
         assert self.port, "".join(self.said)
+        assert (await ask(self.port, "/healthz")).status == 200
 
     def _find_port(self) -> bool:
         found = re.search(r"127\.0\.0\.1:(\d+)", "".join(self.said))

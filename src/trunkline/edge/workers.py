@@ -20,12 +20,18 @@ GRACE = 10.0
 
 
 def supervise(command: list[str], listening: socket.socket, count: int, drain: float) -> None:
-    """Run `count` processes of `command` until SIGTERM or SIGINT. Raises SystemExit where they will not live."""
+    """Run `count` processes of `command` until SIGTERM or SIGINT; a second signal cuts the calls in work.
+
+    Raises SystemExit where they will not live.
+    """
     fd = listening.fileno()
     stopping = False
+    workers: list[subprocess.Popen[bytes]] = []
 
     def stop(signum: int, frame: object) -> None:
         nonlocal stopping
+        if stopping:
+            _terminate(workers)
         stopping = True
 
     for each in (signal.SIGTERM, signal.SIGINT):
@@ -34,7 +40,7 @@ def supervise(command: list[str], listening: socket.socket, count: int, drain: f
     def start() -> subprocess.Popen[bytes]:
         return subprocess.Popen(command, pass_fds=(fd,), start_new_session=True)  # noqa: S603
 
-    workers = [start() for _ in range(count)]
+    workers += [start() for _ in range(count)]
     deaths: list[float] = []
     log.info("%d workers serve on %s", count, listening.getsockname())
     while not stopping:
@@ -53,10 +59,14 @@ def supervise(command: list[str], listening: socket.socket, count: int, drain: f
     _stop(workers, drain)
 
 
-def _stop(workers: list[subprocess.Popen[bytes]], drain: float) -> None:
+def _terminate(workers: list[subprocess.Popen[bytes]]) -> None:
     for worker in workers:
-        if worker.poll() is None:
+        if worker.returncode is None:
             worker.terminate()
+
+
+def _stop(workers: list[subprocess.Popen[bytes]], drain: float) -> None:
+    _terminate(workers)
     deadline = time.monotonic() + drain + GRACE
     for worker in workers:
         try:
