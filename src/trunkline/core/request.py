@@ -91,6 +91,7 @@ class Thinking(Struct):
 class RedactedThinking(Struct):
     data: str
     at: str = ""
+    extra: Extra | None = None
 
 
 class Refusal(Struct):

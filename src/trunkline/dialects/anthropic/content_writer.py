@@ -43,10 +43,12 @@ _FOREIGN_ID = re.compile(r"[^a-zA-Z0-9_-]")
 
 
 class ContentWriter:
-    """`own`: the request came in by this dialect, so its unknown fields go back out. `lost` collects paths."""
+    """`own`: the request came in by this dialect, so its unknown fields go back out. `elsewhere`: it came in by
+    another, whose file ids mean nothing here. `lost` collects paths."""
 
-    def __init__(self, own: bool, lost: list[str]) -> None:
-        self.own = own
+    def __init__(self, dialect: str, lost: list[str]) -> None:
+        self.own = dialect == NAME
+        self.elsewhere = dialect not in {"", NAME}
         self.lost = lost
 
     def blocks(self, parts: Sequence[Part]) -> list[Block]:
@@ -57,6 +59,9 @@ class ContentWriter:
         match part:
             case Text():
                 return self._text(part)
+            case Image(source=FileId()) | Document(source=FileId()) if self.elsewhere:
+                self.lost.append(part.at)
+                return None
             case Image():
                 return self._image(part)
             case Document():
@@ -69,7 +74,7 @@ class ContentWriter:
                 block = {"type": "thinking", "thinking": text, "signature": signature}
                 return self.unknown(block, part.extra, part.at)
             case RedactedThinking(data=data):
-                return {"type": "redacted_thinking", "data": data}
+                return self.unknown({"type": "redacted_thinking", "data": data}, part.extra, part.at)
             case Refusal(text=text):
                 return {"type": "text", "text": text} if text else None
             case Foreign(dialect=dialect, data=data) if dialect == NAME:

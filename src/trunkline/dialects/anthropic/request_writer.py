@@ -55,7 +55,7 @@ class _RequestWriter:
         self.quirks = quirks
         self.lost = lost
         self.own = request.dialect == NAME
-        self.content = ContentWriter(self.own, lost)
+        self.content = ContentWriter(request.dialect, lost)
 
     def body(self, model: str) -> dict[str, Any]:
         request, made = self.request, plan(self.request, self.quirks, self.lost)

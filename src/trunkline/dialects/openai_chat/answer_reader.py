@@ -194,6 +194,7 @@ class AnswerReader:
             self._text(choice, "refusal", delta.refusal, out)
         for annotation in delta.annotations or ():
             self._open(choice, "text", out)
+            annotation.pop("index", None)  # its number in the stream
             out.append(CitationDelta(choice.part, annotation))
         if delta.audio:
             if choice.kind == "media":
@@ -248,7 +249,9 @@ class AnswerReader:
 
     def _tool_call(self, choice: _Alternative, call: Call, position: int, out: list[Event]) -> None:
         slot: Any = call.index
-        if slot is None:  # some hosts number nothing: a new id is a new call
+        if self._splitter is None:
+            slot = position
+        elif slot is None:  # some hosts number nothing: a new id is a new call
             slot = call.id or (choice.slot if choice.kind == "tool_call" else position)
         body = call.custom or call.function
         if slot not in choice.calls:
@@ -282,6 +285,8 @@ class AnswerReader:
 
     def _done(self) -> list[Event]:
         """`[DONE]`, or the end of an answer that is whole without it."""
+        if not self._choices:
+            return self._fail(UpstreamBroken("The upstream's answer ended before it had begun."))
         self._ended = True
         out: list[Event] = []
         for choice in self._choices.values():

@@ -87,6 +87,8 @@ class StreamWriter:
         self._counts: dict[int, int] = {}
         self._details: dict[int, int] = {}
         """Choice to the number of `reasoning_details` it has had: clients join those of one number."""
+        self._cited: dict[int, int] = {}
+        """The same for `annotations`; a list without numbers is an error to OpenAI's SDK."""
         self._thoughts: dict[int, list[str]] = {}
         """Part index to its reasoning, for the detail that repeats it beside its signature."""
         self._roles: set[int] = set()
@@ -123,8 +125,7 @@ class StreamWriter:
             case Started():
                 return self._start(event)
             case CitationDelta(index, wire):
-                annotation = citation(wire)
-                return self._delta(self._parts[index].choice, {"annotations": [annotation]}) if annotation else b""
+                return self._cite(self._parts[index].choice, citation(wire))
             case Logprobs(choice, values):
                 return self._chunk([{"index": choice, "delta": {}, "logprobs": values, "finish_reason": None}])
             case Failed(error):
@@ -182,6 +183,13 @@ class StreamWriter:
         number = self._details.get(part.choice, 0)
         self._details[part.choice] = number + 1
         return self._delta(part.choice, {"reasoning_details": [detail(part, self._own, **more, index=number)]})
+
+    def _cite(self, choice: int, annotation: dict[str, Any] | None) -> bytes:
+        if annotation is None:
+            return b""
+        number = self._cited.get(choice, 0)
+        self._cited[choice] = number + 1
+        return self._delta(choice, {"annotations": [{**annotation, "index": number}]})
 
     def _audio(self, part: PartStarted, values: dict[str, Any]) -> bytes:
         return self._delta(part.choice, {"audio": values}) if self._own and part.kind == "media" else b""

@@ -142,10 +142,12 @@ class ContentWriter:
 
 
 def _detail(part: Thinking | RedactedThinking) -> Json:
+    extra = part.extra or {}
     if isinstance(part, RedactedThinking):
-        return {"type": "reasoning.encrypted", "data": part.data}
+        return {"type": "reasoning.encrypted", "data": part.data, **extra}
+    name = "summary" if extra.get("type") == "reasoning.summary" else "text"
     signature = {"signature": part.signature} if part.signature else {}
-    return {"type": "reasoning.text", "text": part.text, **signature, **(part.extra or {})}
+    return {"type": "reasoning.text", name: part.text, **signature, **extra}
 
 
 def _url(source: Source) -> str | None:

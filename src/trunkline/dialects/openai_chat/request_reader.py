@@ -168,8 +168,10 @@ _DETAILS = {"reasoning.text", "reasoning.summary", "reasoning.encrypted"}
 def _detail(fields: Fields, plain: str | None) -> Part:
     kind = fields.any("type")
     if kind == "reasoning.encrypted":
-        return RedactedThinking(fields.need("data", str), fields.at)
+        return RedactedThinking(fields.need("data", str), fields.at, fields.rest())
     text = fields.get("text" if kind == "reasoning.text" else "summary", str)
+    if kind == "reasoning.summary":
+        fields.left["type"] = kind
     return Thinking(plain or "" if text is None else text, fields.get("signature", str), fields.rest(), fields.at)
 
 
