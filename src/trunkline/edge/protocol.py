@@ -3,6 +3,9 @@
 uvicorn bounds neither how long a client may take for its request nor how large the head may be: a slow client that
 dribbles bytes holds a connection for ever (Slowloris). Here every connection says when its present wait began, and one
 timer for all of them closes the overdue. A client that goes away cancels the task that works for it.
+
+uvicorn writes an answer's head by itself, and uvloop writes at once: head and body would be two system calls, and two
+segments that wake the client twice. Here the head waits for the body's first bytes (see `_Joined`).
 """
 
 from __future__ import annotations
@@ -32,6 +35,8 @@ def _answer(status: bytes, message: bytes) -> bytes:
 _HEAD_TOO_LARGE = _answer(b"431 Request Header Fields Too Large", b"The request's head is too large.")
 _TOO_SLOW = _answer(b"408 Request Timeout", b"The request did not arrive in time.")
 _TOO_MANY = _answer(b"503 Service Unavailable", b"Too many connections.")
+_CONTINUE = b"HTTP/1.1 100 "
+"""How the interim answer begins that asks for a body: it comes before the head, and at once."""
 _NOT_HTTP = _answer(b"400 Bad Request", b"This is not a valid HTTP/1.1 request.")
 
 
@@ -55,6 +60,8 @@ class _Bounded(HttpToolsProtocol):
         """Since when the client is expected to say something; None while it waits for us."""
         self._unwanted = 0
         """Bytes of a body that came after its answer."""
+        self._joined: _Joined
+        """What the answer under way is written to."""
         self._task: asyncio.Task[None] | None = None
         self._why: GatewayError = ClientGone("The client closed the connection before the answer was complete.")
         if len(self.connections) > self.bounds.max_connections:
@@ -140,6 +147,7 @@ class _Bounded(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
+        self._joined.flush()  # the answer to a HEAD request has no body that would have taken it along
         super().on_response_complete()
         if not self._busy() and self._head <= 0:
             self._waiting_since = time.monotonic()
@@ -148,6 +156,35 @@ class _Bounded(HttpToolsProtocol):
         self._end(_NOT_HTTP)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        cycle.transport = self._joined = _Joined(cycle.transport)  # type: ignore[assignment]
         self._task = task = self.loop.create_task(cycle.run_asgi(app))
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)
+
+
+class _Joined:
+    """The transport as one answer sees it. Whoever has no body to send yet, and wants the head to go, writes b""."""
+
+    __slots__ = ("_head", "_transport", "is_closing")
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._head: bytes | None = None
+        """None until it is written, empty once it has left."""
+        self.is_closing = transport.is_closing
+
+    def write(self, data: bytes) -> None:
+        if self._head:
+            data, self._head = self._head + data, b""
+        elif self._head is None and not data.startswith(_CONTINUE):
+            self._head = data
+            return
+        self._transport.write(data)
+
+    def flush(self) -> None:
+        if self._head:
+            self.write(b"")
+
+    def close(self) -> None:
+        self.flush()
+        self._transport.close()

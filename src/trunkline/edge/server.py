@@ -152,6 +152,8 @@ class Edge:
             return
         call.first_byte = time.monotonic() - call.started
         await send({"type": "http.response.start", "status": reply.status, "headers": _headers(call, reply)})
+        if not reply.head:
+            await send({"type": "http.response.body", "body": b"", "more_body": True})  # the head goes out alone
         streaming = Streaming(send, call.surface.dialect.ping)
         self.pinger.add(streaming)
         try:
