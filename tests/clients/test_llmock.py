@@ -1,0 +1,116 @@
+"""A judge that is not ours: llmock stands in for both providers, fails on cue, and grades its client, the gateway.
+
+llmock groups attempts by their body. Where a stream breaks after it has begun the gateway must not try again, but tell:
+so the caller here does what an application does, and asks once more when it is told of an error.
+"""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.edges.families import ANTHROPIC, FAMILIES, OPENAI, Family
+from tests.running import Running, running
+from tests.talking import Answer, ask
+
+LLMOCK = shutil.which("llmock", path=str(Path(sys.executable).parent))
+
+pytestmark = pytest.mark.skipif(LLMOCK is None, reason="llmock is not installed: make test installs it")
+
+FAULTS: dict[str, dict[str, Any]] = {
+    "rate limit": {"type": "fail", "status": 429, "retry_after": 2},
+    "overloaded": {"type": "fail", "status": 503},
+    "server error": {"type": "fail", "status": 500},
+    "bad request": {"type": "fail", "status": 400},
+    "unauthorised": {"type": "fail", "status": 401},
+    "disconnected": {"type": "stream_fault", "kind": "disconnect", "after_chunks": 2},
+    "truncated": {"type": "stream_fault", "kind": "truncate", "after_chunks": 2},
+    "slow": {"type": "slow_first_token", "seconds": 0.2},
+}
+
+
+@pytest.fixture(scope="module")
+def started() -> Iterator[int]:
+    """The port of an llmock for this file: it takes seconds to start."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    assert LLMOCK is not None
+    command = [LLMOCK, "serve", "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 30
+    try:
+        while not answers(port):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        yield port
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+async def llmock(started: int) -> int:
+    assert (await ask(started, "/_llmock/reset", {})).status < 300
+    return started
+
+
+def answers(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def sections(port: int) -> dict[str, Any]:
+    """Each public model has one target, and the other family as its second."""
+    url = f"http://127.0.0.1:{port}"
+    targets = [{"target": "openai/gpt-4o"}, {"target": "anthropic/claude-sonnet-4-5"}]
+    return {
+        "providers": {"openai": OPENAI.provider(url), "anthropic": ANTHROPIC.provider(url + "/anthropic")},
+        "models": {
+            "openai": {"targets": targets},
+            "anthropic": {"targets": targets[::-1]},
+        },
+    }
+
+
+async def ask_as_applications_do(run: Running, client: Family, **fields: Any) -> list[Answer]:
+    """Once more where the first answer was, or ended with, an error that may pass."""
+    answer = await ask(run.port, client.path, client.ask(client.name, **fields))
+    if answer.status != 200 or client.terminator in answer.body or not fields["stream"]:
+        return [answer]
+    assert b'"error"' in answer.events[-1]
+    return [answer, await ask(run.port, client.path, client.ask(client.name, **fields))]
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize("client", FAMILIES, ids=str)
+async def test_its_verdict_finds_no_fault(client: Family, streaming: bool, llmock: int, tmp_path: Path) -> None:
+    async with running(tmp_path, sections(llmock)) as run:
+        for number, (name, fault) in enumerate(FAULTS.items()):
+            if fault["type"] != "fail" and not streaming:
+                continue
+            queued = await ask(llmock, "/_llmock/scenario", {"behaviors": [fault]})
+            assert queued.status == 201
+            body = {"stream": streaming, "messages": [{"role": "user", "content": f"call {number}"}]}
+            said = await ask_as_applications_do(run, client, **body)
+            if name == "bad request":
+                assert [answer.status for answer in said] == [400]
+            else:
+                assert said[-1].status == 200, name
+                assert not streaming or client.terminator in said[-1].body, name
+            assert len(said) == (2 if name in ("disconnected", "truncated") else 1), name
+    verdict = (await ask(llmock, "/_llmock/verdict")).json
+    assert [finding for finding in verdict["findings"] if finding["severity"] == "error"] == []
+    assert verdict["calls"] >= len(FAULTS) - 3
