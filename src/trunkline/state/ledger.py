@@ -27,7 +27,8 @@ TOKENS = Usage.__struct_fields__
 """The columns that make up `Entry.usage`; the schema names them as the struct does."""
 _LISTS = {"attempts": list[Attempt], "tags": tuple[str, ...], "lost": tuple[str, ...]}
 """The columns of JSON text, and what they hold."""
-_TEXTS = tuple(c.name for c in schema.ledger.c if isinstance(c.type, sa.Text) and c.name not in _LISTS)
+_FOREIGN = ("model", "target", "price_model", "message", "request", "response")
+"""The columns whose text others wrote."""
 _SUMS = ("input", "cache_read", "cache_write", "output", "reasoning", "cost")
 
 DIMENSIONS = ("model", "target", "key", "surface", "day", "tag")
@@ -151,21 +152,27 @@ _COLUMNS = (*(name for name in _FIELDS if name != "usage"), *TOKENS, "day")
 """The columns in the order of `_row`: the entry's fields, its usage's, and what is derived."""
 _USAGE = _FIELDS.index("usage")
 _LIST_AT = tuple(_FIELDS.index(name) for name in _LISTS)
-_TEXT_AT = tuple(_FIELDS.index(name) for name in _TEXTS)
+_FOREIGN_AT = tuple(_FIELDS.index(name) for name in _FOREIGN)
 _NO_USAGE = (None,) * len(TOKENS)
 
 
 def _row(entry: Entry) -> tuple[Any, ...]:
     row: list[Any] = list(msgspec.structs.astuple(entry))
-    for at in _TEXT_AT:
+    for at in _FOREIGN_AT:
         if (text := row[at]) is not None and "\0" in text:
             row[at] = _text(text)
     for at in _LIST_AT:
-        items = row[at]
-        row[at] = _encode([_text(item) for item in items]).decode() if items else None
+        row[at] = _json(row[at])
     usage = row.pop(_USAGE)
     tokens = _NO_USAGE if usage is None else msgspec.structs.astuple(usage)
     return (*row, *tokens, int(entry.at // schema.SECONDS_A_DAY))
+
+
+def _json(items: Sequence[Any]) -> str | None:
+    if not items:
+        return None
+    text = _encode(items).decode()
+    return text if "\\u0000" not in text else _encode([_text(item) for item in items]).decode()
 
 
 def _entry(row: Any) -> Entry:

@@ -79,8 +79,8 @@ ledger = sa.Table(
 )
 """One row a call. The token columns are all NULL where nothing is known of the usage; `cost` where no price is."""
 
+# The one index that every row pays for: usage is asked for by time first, whatever it is grouped by.
 sa.Index("ix_ledger_at", ledger.c.at)
-sa.Index("ix_ledger_key_at", ledger.c.key, ledger.c.at)
 
 meta = sa.Table(
     "meta",

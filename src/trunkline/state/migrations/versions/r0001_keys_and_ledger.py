@@ -81,4 +81,3 @@ def _ledger() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_ledger"),
     )
     op.create_index("ix_ledger_at", "ledger", ["at"])
-    op.create_index("ix_ledger_key_at", "ledger", ["key", "at"])
