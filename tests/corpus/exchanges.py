@@ -95,7 +95,7 @@ class Tally:
         else:
             self.failed[found.meta["id"]] = reason
 
-    def close(self, at_least: int) -> None:
+    def assert_all(self, at_least: int) -> None:
         for provider, count in self.seen.items():
             print(f"{self.what}, {provider}: {count} entries, {self.passed[provider]} passed")
         for key, reason in self.failed.items():

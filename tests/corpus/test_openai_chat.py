@@ -120,7 +120,7 @@ def test_a_request_through_the_core_says_the_same() -> None:
         before, after = canonical(json.loads(found.request)), canonical(out)
         differing = [(before.get(n), after.get(n)) for n in {*before, *after} if before.get(n) != after.get(n)]
         tally.check(found, not differing and not lost, f"lost {lost}, differs in {differing}")
-    tally.close(400)
+    tally.assert_all(400)
 
 
 def test_the_identity_path_changes_the_model_and_asks_for_usage_and_nothing_else() -> None:
@@ -145,7 +145,7 @@ def test_every_answer_is_read_alike_however_it_is_cut() -> None:
         alike = all(plain(read(DIALECT, found.response, stream, size)) == plain(events) for size in (7, 1))
         failed = any(isinstance(event, Failed) for event in events)
         tally.check(found, alike and failed == (found.meta["id"] in BROKEN), f"alike {alike}, ends {events[-1]!r}")
-    tally.close(365)
+    tally.assert_all(365)
 
 
 def chunks(data: bytes) -> list[dict[str, Any]]:
@@ -224,7 +224,7 @@ def test_a_rewritten_answer_says_the_same_to_the_sdk(stream: bool) -> None:
         valid = is_valid(out, stream) >= is_valid(found.response, found.meta["stream"])
         told_apart = f"{told(view)} but {meant}; {counted(view)} but {counts}; valid {valid}"
         tally.check(found, same and valid and counted(view) == counts, told_apart)
-    tally.close(360)
+    tally.assert_all(360)
 
 
 def test_reasoning_that_must_go_back_survives_the_rewriting() -> None:
@@ -261,7 +261,7 @@ def test_usage_agrees_with_an_independent_reading() -> None:
                  _without(ours.output, ours.reasoning, body["usage"]["completion_tokens"]), cached)  # fmt: skip
         counts = (min(counts[0], body["usage"]["prompt_tokens"]), *counts[1:])
         tally.check(found, counts == named, f"{counts} but {named}")
-    tally.close(360)
+    tally.assert_all(360)
 
 
 def _without(total: int, part: int, stated: int) -> int:
@@ -355,4 +355,4 @@ def test_every_recorded_error_is_classified() -> None:
             error = DIALECT.read_error(status, [], found.response)
             known = error.kind in kinds[status] and DIALECT.error_status(error) == status
             tally.check(found, known and error.message and error.body == found.response, repr(error))
-    tally.close(35)
+    tally.assert_all(35)

@@ -256,7 +256,7 @@ class AnswerReader:
         body = call.custom or call.function
         if slot not in choice.calls:
             kind: PartKind = "custom_tool_call" if call.custom is not None else "tool_call"
-            self._open(choice, kind, out, slot=slot, id=call.id or "", name=(body and body.name) or "")
+            self._open(choice, kind, out, slot, (call.id or "", (body and body.name) or ""))
             choice.calls[slot] = choice.part
         if body is not None and (given := body.arguments or body.input):
             text = given if isinstance(given, str) else msgspec.json.encode(given).decode()
@@ -267,19 +267,17 @@ class AnswerReader:
         choice: _Alternative,
         kind: PartKind,
         out: list[Event],
-        *,
         slot: Any = None,
-        id: str = "",
-        name: str = "",
+        called: tuple[str, str] = ("", ""),
         data: dict[str, Any] | None = None,
     ) -> None:
-        """Make this part the open one of its choice; nothing to do if it is already."""
+        """Make this part the open one of its choice; nothing to do if it is already. `called`: a call's id and name."""
         if choice.kind == kind and choice.slot == slot:
             return
         _end(choice, out)
         choice.kind, choice.slot, choice.part = kind, slot, self._parts
         self._parts += 1
-        out.append(PartStarted(choice.part, kind, choice.index, id, name, data))
+        out.append(PartStarted(choice.part, kind, choice.index, *called, data))
 
     # ── The end ────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -37,6 +37,7 @@ _BY_STATUS: dict[int, Kind] = {
 _BY_CODE: dict[str, Kind] = {
     "insufficient_quota": "quota",
     "billing_hard_limit_reached": "billing",
+    "billing_not_active": "billing",
     "context_length_exceeded": "context_length",
     "content_filter": "content_filter",
     "ResponsibleAIPolicyViolation": "content_filter",
@@ -128,10 +129,10 @@ def _classify(found: dict[str, Any], status: int, headers: Headers, body: bytes 
     inner = found.get("innererror")
     inner_code = _string(inner.get("code")) if isinstance(inner, dict) else None
     message = _string(found.get("message")) or f"The upstream answered with status {status}."
-    kind = next(
-        (_BY_CODE[name] for name in (inner_code, code, type_) if name in _BY_CODE),
-        _BY_STATUS.get(status, "server" if status >= 500 else "invalid_request"),
-    )
+    stated = _BY_STATUS.get(status, "server" if status >= 500 else "invalid_request")
+    kind = next((_BY_CODE[name] for name in (inner_code, code, type_) if name in _BY_CODE), stated)
+    if kind == "server" and status >= 500:
+        kind = stated  # OpenAI says `server_error` of an overload and of a time-out alike
     if kind == "invalid_request" and "maximum context length" in message:
         kind = "context_length"
     if kind == "rate_limit" and "Request too large" in message:
