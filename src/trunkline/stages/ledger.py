@@ -17,6 +17,9 @@ from trunkline.core.stores import Journal, Meters, Prices
 from trunkline.core.usage import Usage
 from trunkline.policy.estimate import BYTES_PER_TOKEN
 
+MAX_RECORDED = 1024 * 1024
+"""Bytes of a streamed answer that are kept where bodies are: each open stream holds as much in memory."""
+
 
 class Ledger:
     def __init__(self, journal: Journal, meters: Meters, prices: Prices, clock: Callable[[], float]) -> None:
@@ -32,6 +35,8 @@ class Ledger:
             error = _known(raised)
             self.write(call, error.status, error)
             raise
+        if call.capture == "full" and reply.body is None:
+            reply.flow = _Recording(reply.flow, reply.head)
         reply.on_finish.append(lambda error: self._finished(call, reply, error))
         return reply
 
@@ -41,9 +46,12 @@ class Ledger:
         error = error or flow.error
         if call.usage is None and call.surface.operation == "generate":
             call.usage = _estimate(call, flow)
-        self.write(call, reply.status, error, reply.body)
+        said = flow.said if isinstance(flow, _Recording) else reply.body
+        self.write(call, reply.status, error, said)
 
-    def write(self, call: Call, status: int, error: GatewayError | None, answer: bytes | None = None) -> None:
+    def write(
+        self, call: Call, status: int, error: GatewayError | None, answer: bytes | bytearray | None = None
+    ) -> None:
         """Append the entry of a call that has come to its end."""
         target = call.target
         peek = call.peek
@@ -78,6 +86,45 @@ class Ledger:
             call.cost = entry.cost
         self._journal.append(entry)
         self._meters.record(entry)
+
+
+class _Recording:
+    """A stream's flow that keeps what has gone to the client, up to a bound."""
+
+    __slots__ = ("_flow", "said")
+
+    def __init__(self, flow: Flow, head: bytes) -> None:
+        self._flow = flow
+        self.said = bytearray(head)
+
+    @property
+    def usage(self) -> Usage | None:
+        return self._flow.usage
+
+    @property
+    def complete(self) -> bool:
+        return self._flow.complete
+
+    @property
+    def error(self) -> GatewayError | None:
+        return self._flow.error
+
+    @property
+    def produced(self) -> int:
+        return self._flow.produced
+
+    def feed(self, data: bytes) -> bytes:
+        return self._kept(self._flow.feed(data))
+
+    def eof(self) -> bytes:
+        return self._kept(self._flow.eof())
+
+    def fail(self, error: GatewayError) -> bytes:
+        return self._kept(self._flow.fail(error))
+
+    def _kept(self, out: bytes) -> bytes:
+        self.said += out[: MAX_RECORDED - len(self.said)]
+        return out
 
 
 def _known(raised: BaseException) -> GatewayError:
