@@ -1,0 +1,129 @@
+"""The auth stage alone: who calls, in which order things are looked at, and what a key may ask for."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.stages.scripted import Inner, Ring, Said, a_call
+from trunkline.core.call import Call, Headers, Key
+from trunkline.core.errors import BadRequest, Forbidden, Unauthenticated
+from trunkline.core.reply import Reply
+from trunkline.stages.auth import ANYONE, Auth, presented
+
+NOW = 1000.0
+KEYS = {
+    b"plain": Key("k1", "plain", tags=("team",)),
+    b"off": Key("k2", "off", disabled=True),
+    b"old": Key("k3", "old", expires_at=NOW),
+    b"fresh": Key("k4", "fresh", expires_at=NOW + 1),
+    b"some": Key("k5", "some", models=("gpt-*", "smart")),
+    b"open": Key("k6", "open", capture="full"),
+}
+
+
+def auth(*, required: bool = True) -> tuple[Auth, Ring]:
+    ring = Ring(KEYS)
+    return Auth(ring if required else None, "metadata", lambda: NOW), ring
+
+
+def bearing(secret: str) -> Headers:
+    return [(b"authorization", b"Bearer " + secret.encode())]
+
+
+HEADERS: list[tuple[Headers, bytes | None]] = [
+    ([(b"authorization", b"Bearer s")], b"s"),
+    ([(b"authorization", b"bearer   s  ")], b"s"),
+    ([(b"authorization", b"Bearer ")], None),
+    ([(b"authorization", b"Basic s")], None),
+    ([(b"authorization", b"s")], None),
+    ([(b"x-api-key", b" s ")], b"s"),
+    ([(b"api-key", b"s")], b"s"),
+    ([(b"x-api-key", b"")], None),
+    ([(b"authorization", b"Basic x"), (b"x-api-key", b"s")], b"s"),
+    ([(b"x-api-key", b"first"), (b"authorization", b"Bearer second")], b"first"),
+    ([(b"cookie", b"s")], None),
+    ([], None),
+]
+
+
+@pytest.mark.parametrize(("headers", "secret"), HEADERS)
+def test_where_a_secret_is_looked_for(headers: Headers, secret: bytes | None) -> None:
+    assert presented(headers) == secret
+
+
+@pytest.mark.parametrize("secret", ["plain", "fresh", "some", "open"])
+async def test_a_good_key_goes_on(secret: str) -> None:
+    stage, ring = auth()
+    call, reply = a_call(headers=bearing(secret)), Reply(Said(), body=b"")
+    assert await stage(call, Inner([reply])) is reply
+    assert call.key == KEYS[secret.encode()]
+    assert call.capture == (KEYS[secret.encode()].capture or "metadata")
+    assert ring.waited == 1
+
+
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [
+        ([], "missing_api_key"),
+        (bearing("unknown"), "invalid_api_key"),
+        (bearing("off"), "disabled_api_key"),
+        (bearing("old"), "expired_api_key"),
+    ],
+)
+async def test_a_bad_key_ends_the_call_before_its_body_is_read(headers: Headers, code: str) -> None:
+    stage, _ = auth()
+    call, inner = a_call(headers=headers), Inner([])
+    with pytest.raises(Unauthenticated) as caught:
+        await stage(call, inner)
+    assert caught.value.code == code
+    assert call.body == b""
+    assert call.key is None
+    assert inner.targets == []
+
+
+@pytest.mark.parametrize(("model", "allowed"), [("gpt-5", True), ("smart", True), ("smarter", False), ("o3", False)])
+async def test_a_key_may_be_bound_to_models(model: str, allowed: bool) -> None:
+    stage, _ = auth()
+    call, inner = a_call(model, bearing("some")), Inner([Reply(Said(), body=b"")])
+    if allowed:
+        await stage(call, inner)
+    else:
+        with pytest.raises(Forbidden) as caught:
+            await stage(call, inner)
+        assert (caught.value.code, caught.value.param) == ("model_not_allowed", "model")
+    assert len(inner.targets) == int(allowed)
+
+
+async def test_a_keys_tags_come_before_the_callers() -> None:
+    stage, _ = auth()
+    call = a_call(headers=bearing("plain"))
+    read = call.load
+
+    async def load(call: Call) -> None:
+        call.tags = (*call.tags, "mine")
+        await read(call)
+
+    call.load = load
+    await stage(call, Inner([Reply(Said(), body=b"")]))
+    assert call.tags == ("team", "mine")
+
+
+async def test_open_means_anyone() -> None:
+    stage, _ = auth(required=False)
+    call = a_call(headers=bearing("nonsense"))
+    await stage(call, Inner([Reply(Said(), body=b"")]))
+    assert call.key is ANYONE
+
+
+async def test_a_body_that_cannot_be_read_ends_the_call_with_its_key_known() -> None:
+    stage, _ = auth()
+    call, inner = a_call(headers=bearing("plain")), Inner([])
+
+    async def load(call: Call) -> None:
+        raise BadRequest("no JSON")
+
+    call.load = load
+    with pytest.raises(BadRequest):
+        await stage(call, inner)
+    assert call.key == KEYS[b"plain"]
+    assert inner.targets == []

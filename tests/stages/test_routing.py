@@ -1,0 +1,101 @@
+"""The routing stage alone: which targets it tries, when it stops, and what it writes down of each."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.stages.scripted import Clock, Inner, Named, Said, a_call
+from trunkline.core.call import Call, Peek
+from trunkline.core.errors import GatewayError, InternalError, ModelNotFound, UpstreamError, UpstreamTimeout
+from trunkline.core.reply import Reply
+from trunkline.stages.routing import Routing
+
+A, B, C = Named("one/a"), Named("two/b"), Named("three/c")
+PASSING = UpstreamError("busy", status=503, code="upstream_overloaded", retryable=True)
+FATAL = UpstreamError("wrong", status=400, code="upstream_invalid_request", retryable=False)
+OUR_OWN = InternalError("oops")
+
+
+def reply() -> Reply:
+    return Reply(Said(), body=b"{}")
+
+
+def asked() -> Call:
+    call = a_call()
+    call.peek = Peek("smart")
+    return call
+
+
+CASES: list[tuple[str, list[Any], list[Named], type[GatewayError] | None, list[str | None]]] = [
+    ("the first answers", [reply()], [A], None, [None]),
+    ("the second answers", [PASSING, reply()], [A, B], None, ["upstream_overloaded", None]),
+    ("the third answers", [PASSING, PASSING, reply()], [A, B, C], None, ["upstream_overloaded"] * 2 + [None]),
+    ("all fail", [PASSING] * 3, [A, B, C], UpstreamError, ["upstream_overloaded"] * 3),
+    ("fatal at once", [FATAL], [A], UpstreamError, ["upstream_invalid_request"]),
+    ("fatal at the second", [PASSING, FATAL], [A, B], UpstreamError, ["upstream_overloaded", FATAL.code]),
+    ("the gateway's own", [OUR_OWN], [A], InternalError, ["internal_error"]),
+]
+
+
+@pytest.mark.parametrize(
+    ("steps", "tried", "raised", "reasons"), [case[1:] for case in CASES], ids=[c[0] for c in CASES]
+)
+async def test_targets_are_tried_in_order_until_one_answers_or_none_can(
+    steps: list[Any], tried: list[Named], raised: type[GatewayError] | None, reasons: list[str | None]
+) -> None:
+    call, inner = asked(), Inner(list(steps))
+    stage = Routing(lambda model: (A, B, C), Clock(50.0))
+    if raised is None:
+        assert await stage(call, inner) is steps[-1]
+    else:
+        with pytest.raises(raised):
+            await stage(call, inner)
+    assert inner.targets == tried
+    assert call.target is tried[-1]
+    assert [each.target for each in call.attempts] == [target.name for target in tried]
+    assert [each.reason for each in call.attempts] == reasons
+    starts = [each.start for each in call.attempts]
+    assert starts == sorted(starts)
+    assert starts[0] == 1.0
+    assert all(each.duration == 1.0 for each in call.attempts)
+
+
+async def test_what_one_target_could_not_be_told_is_not_held_against_the_next() -> None:
+    call = asked()
+
+    async def inner(call: Call) -> Reply:
+        if call.target is A:
+            call.lost.append("seed")
+            raise PASSING
+        return reply()
+
+    await Routing(lambda model: (A, B), Clock(50.0))(call, inner)
+    assert call.lost == []
+
+
+async def test_a_deadline_that_has_passed_ends_the_call() -> None:
+    call, inner = asked(), Inner([UpstreamTimeout("late"), reply()])
+    call.deadline = 51.0
+    with pytest.raises(UpstreamTimeout):
+        await Routing(lambda model: (A, B), Clock(50.0))(call, inner)
+    assert inner.targets == [A]
+
+
+async def test_a_cancelled_attempt_is_written_down() -> None:
+    call, inner = asked(), Inner([asyncio.CancelledError()])
+    with pytest.raises(asyncio.CancelledError):
+        await Routing(lambda model: (A, B), Clock(50.0))(call, inner)
+    assert [(each.status, each.reason) for each in call.attempts] == [(499, "cancelled")]
+
+
+async def test_an_unknown_model_is_no_attempt() -> None:
+    def resolve(model: str) -> tuple[Named, ...]:
+        raise ModelNotFound(f"no {model}")
+
+    call, inner = asked(), Inner([])
+    with pytest.raises(ModelNotFound, match="no smart"):
+        await Routing(resolve, Clock(50.0))(call, inner)
+    assert call.attempts == []
