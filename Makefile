@@ -41,7 +41,7 @@ bench: $(DEV) ## Measure this gateway: CPU per request and per chunk
 	$(BIN)/python -m bench $(ARGS)
 
 bench-peers: $(DEV) ## Measure it beside other proxies, in one run
-	$(BIN)/python -m bench.peers $(ARGS)
+	$(BIN)/python -m bench --peers $(ARGS)
 
 docs: $(CORE) ## Rewrite the generated documentation
 	$(BIN)/python -m trunkline.config.document
