@@ -7,6 +7,7 @@ import click
 from bench.figures import Figure
 from bench.machine import facts
 from bench.measures import MEASURES
+from bench.peers import measure
 from bench.processes import StartFailed
 from bench.profiling import SUBJECTS, profile
 from bench.results import save, show
@@ -18,7 +19,8 @@ from bench.rig import rig
 @click.option("--seconds", type=click.FloatRange(1, 30), default=3.0, show_default=True, help="Length of a round.")
 @click.option("--rounds", type=click.IntRange(1, 20), default=3, show_default=True, help="The best of so many counts.")
 @click.option("--profile", "subject", type=click.Choice(list(SUBJECTS)), help="Show where the time goes instead.")
-def main(only: tuple[str, ...], seconds: float, rounds: int, subject: str | None) -> None:
+@click.option("--peers", is_flag=True, help="Measure other gateways beside this one: installs them for the run.")
+def main(only: tuple[str, ...], seconds: float, rounds: int, subject: str | None, peers: bool) -> None:
     machine = facts()
     figures: list[Figure] = []
     try:
@@ -26,9 +28,10 @@ def main(only: tuple[str, ...], seconds: float, rounds: int, subject: str | None
             if subject is not None:
                 profile(stand, subject)
                 return
-            for name in only or MEASURES:
+            measures = {"peers": measure} if peers else {name: MEASURES[name] for name in only or MEASURES}
+            for name, run in measures.items():
                 click.echo(f"{name} …", err=True)
-                figures += MEASURES[name](stand)
+                figures += run(stand)
     except StartFailed as error:
         raise click.ClickException(str(error)) from None
     show(figures, machine)

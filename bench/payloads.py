@@ -35,7 +35,7 @@ def _json(value: Any) -> bytes:
 
 def openai_answer() -> bytes:
     """About 700 bytes, as a chat completion has them."""
-    message = {"role": "assistant", "content": SENTENCE * 2, "refusal": None, "annotations": []}
+    message: dict[str, Any] = {"role": "assistant", "content": SENTENCE * 2, "refusal": None, "annotations": []}
     usage = {
         "prompt_tokens": 220,
         "completion_tokens": 40,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import time
@@ -65,6 +66,16 @@ class Process:
         """Raises StartFailed where the process has ended."""
         if self._popen.poll() is not None:
             raise StartFailed(f"{self._name} ended with status {self._popen.returncode}:\n{self._tail()}")
+
+    def said(self, pattern: str) -> str:
+        """The first group of the pattern, once the output matches it. Raises StartFailed."""
+        deadline = time.monotonic() + START_TIME
+        while time.monotonic() < deadline:
+            if found := re.search(pattern, self._log.read_text("utf-8", "replace")):
+                return found[1]
+            self.check()
+            time.sleep(0.05)
+        raise StartFailed(f"{self._name} did not say {pattern}:\n{self._tail()}")
 
     @property
     def cpu(self) -> float:

@@ -116,14 +116,14 @@ def _show(stacks: str, cost: float, unit: str, name: str) -> None:
     under: Counter[str] = Counter()
     samples = 0
     for line in stacks.splitlines():
-        stack, _, count = line.rpartition(" ")
+        stack, _, number = line.rpartition(" ")
         path = [_frame(frame) for frame in stack.split(";")]
         if path[-1] in ASLEEP:
             continue
-        samples += int(count)
-        alone[path[-1]] += int(count)
+        samples += int(number)
+        alone[path[-1]] += int(number)
         for frame in set(path):
-            under[frame] += int(count)
+            under[frame] += int(number)
     table = Table(title=f"{name}: {cost:.1f} µs CPU a {unit}, {samples} samples")
     for heading in ("function", "total µs", "self µs"):
         table.add_column(heading, justify="left" if heading == "function" else "right", overflow="fold")

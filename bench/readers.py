@@ -21,6 +21,14 @@ class Asked(Struct, frozen=True):
     path: str
     model: str
     secret: str = "none"
+    extra: tuple[str, ...] = ()
+    """Header lines beside those that every client sends."""
+
+    @property
+    def headers(self) -> list[str]:
+        """What an SDK sends beside the body."""
+        bearer = f"authorization: Bearer {self.secret}"
+        return ["content-type: application/json", bearer, "anthropic-version: 2023-06-01", *self.extra]
 
     def post(self, chunks: int) -> bytes:
         """The whole HTTP request for an answer of so many chunks."""
@@ -29,13 +37,8 @@ class Asked(Struct, frozen=True):
         return self.http(body)
 
     def http(self, body: bytes) -> bytes:
-        lines = [f"POST {self.path} HTTP/1.1", f"host: 127.0.0.1:{self.port}", *headers(self.secret)]
+        lines = [f"POST {self.path} HTTP/1.1", f"host: 127.0.0.1:{self.port}", *self.headers]
         return "\r\n".join([*lines, f"content-length: {len(body)}", "", ""]).encode() + body
-
-
-def headers(secret: str) -> list[str]:
-    """What an SDK sends beside the body."""
-    return ["content-type: application/json", f"authorization: Bearer {secret}", "anthropic-version: 2023-06-01"]
 
 
 PATHS = {"openai": "/v1/chat/completions", "anthropic": "/v1/messages"}

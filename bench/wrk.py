@@ -13,7 +13,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from bench.processes import StartFailed
-from bench.readers import Asked, headers
+from bench.readers import Asked
 
 CONNECTIONS = 32
 GRACE = 30.0
@@ -41,7 +41,7 @@ def run(asked: Asked, body: bytes, seconds: float, directory: Path) -> Load:
     program = shutil.which("wrk")
     if program is None:
         raise StartFailed("wrk is not installed: it is the load of the request measures (apt install nginx-light wrk)")
-    fields = (line.split(": ", 1) for line in headers(asked.secret))
+    fields = (line.split(": ", 1) for line in asked.headers)
     written = ", ".join(f"[{json.dumps(name)}] = {json.dumps(value)}" for name, value in fields)
     script = directory / "load.lua"
     script.write_text(_SCRIPT.format(body=f"[==[{body.decode()}]==]", headers=written))
