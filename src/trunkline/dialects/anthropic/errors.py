@@ -49,6 +49,7 @@ _BY_MESSAGE: tuple[tuple[str, Kind], ...] = (
     ("exceed context limit", "context_length"),
     ("credit balance is too low", "billing"),
     ("content filtering policy", "content_filter"),
+    ("specified API usage limits", "quota"),
     ("Overloaded", "overloaded"),
 )
 """Faults that only the message tells apart."""
@@ -74,6 +75,9 @@ _STATUSES: Mapping[Kind, int] = dict(_BY_TYPE.values()) | {
     "content_filter": 400,
     "context_length": 400,
 }
+_ALWAYS: Mapping[Kind, int] = {"billing": 402, "overloaded": 529, "too_large": 413}
+"""OpenAI says 503 of an overload, and 429 of an unpaid account or of a request that is larger than the limit itself:
+the SDK would wait and try again."""
 _KNOWN_STATUSES = frozenset({400, 401, 402, 403, 404, 405, 408, 409, 413, 422, 429, 499, 500, 502, 503, 504, 529})
 """Statuses for which Anthropic's SDK has a class, and those that it retries by."""
 
@@ -119,7 +123,9 @@ def _classify(found: dict[str, Any], status: int, headers: Headers, body: bytes 
     kind: Kind = _BY_STATUS.get(status, "server" if status >= 500 else "invalid_request")
     if (stated := _BY_TYPE.get(type_ or "")) is not None:
         kind = stated[0]
-    if kind in {"invalid_request", "server"}:
+    if kind == "server" and status >= 500:
+        kind = _BY_STATUS.get(status, kind)  # an `api_error` may come with the status of an overload or a time-out
+    if kind in {"invalid_request", "server", "rate_limit"}:
         kind = next((better for words, better in _BY_MESSAGE if words in message), kind)
     return UpstreamError(
         message,
@@ -144,9 +150,9 @@ def _string(value: Any) -> str | None:
 
 
 def error_status(error: GatewayError) -> int:
-    """An overloaded upstream is a 529 here whatever it said; the gateway's own overload stays a 503."""
-    if isinstance(error, UpstreamError) and error.kind == "overloaded":
-        return 529
+    """What the upstream's fault is called here, whatever status it had; the gateway's own overload stays a 503."""
+    if isinstance(error, UpstreamError) and error.kind in _ALWAYS:
+        return _ALWAYS[error.kind]
     return error.status if error.status in _KNOWN_STATUSES else _STATUSES[error.kind]
 
 
