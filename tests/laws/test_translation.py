@@ -22,6 +22,7 @@ from trunkline.core.request import (
     Inline,
     Message,
     OutputFormat,
+    Part,
     Reasoning,
     Request,
     Text,
@@ -225,7 +226,7 @@ def test_every_field_is_sent_or_reported(fields: set[str], speaks: str, data: st
         assert shown in body or request.name_of(name) in lost or (name == "extra" and "novelty" in lost), (name, body)
 
 
-_PARTS = {
+_PARTS: dict[str, Part] = {
     "text": Text("hello", extra={"novelty": 1}, at="at"),
     "picture": Image(Inline("image/png", "AAAA"), detail="low", at="at"),
     "file": Image(FileId("file_1"), at="at"),

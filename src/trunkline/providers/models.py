@@ -38,7 +38,8 @@ _CLAUDE: tuple[_Row, ...] = (
 )
 
 _OPENAI: tuple[_Row, ...] = (
-    (r"(gpt-5-chat|gpt-5\.3-chat)", {}),
+    (r"gpt-5(\.\d)?-chat", {"drop": frozenset({"reasoning"})}),
+    (r"(gpt-4|gpt-3\.5|chatgpt-4o)", {"drop": frozenset({"reasoning", "verbosity"})}),
     (r"(o[1-9]|gpt-([5-9]|\d\d))", {"drop": _REASONING_MODEL}),
 )
 

@@ -72,6 +72,8 @@ class AnswerReader:
         self._choices: dict[int | str | None, _Alternative] = {}
         self._parts = 0
         self._usage: Usage | None = None
+        self._filtered: Any = None
+        """Azure's verdict on the prompt: it comes ahead of the answer, in a chunk that has no id yet."""
 
     def feed(self, data: bytes) -> Iterable[Event]:
         if self._splitter is None:
@@ -131,8 +133,10 @@ class AnswerReader:
             extra = {name: value for name in _STARTED_EXTRA if (value := getattr(chunk, name)) is not None}
             created = chunk.created if isinstance(chunk.created, int | float) else 0
             out.append(Started(str(chunk.id or ""), str(chunk.model or ""), int(created), extra or None, NAME))
-        if chunk.prompt_filter_results:
-            out.append(Opaque({"prompt_filter_results": chunk.prompt_filter_results}))
+        self._filtered = chunk.prompt_filter_results or self._filtered
+        if self._started and self._filtered:
+            out.append(Opaque({"prompt_filter_results": self._filtered}))
+            self._filtered = None
 
     def _more(self, wire: Choice) -> Event | None:
         """The one delta of a chunk that continues the open part and says nothing else; None for any other chunk."""
