@@ -1,18 +1,19 @@
-"""Keys in memory, as the hot path looks them up: one HMAC and one dict look-up, never the disk.
+"""Keys in memory, as the hot path looks them up: one keyed hash and one dict look-up, never the disk.
 
 Only keyed hashes are kept. A secret holds 256 random bits, so a slow password hash would buy nothing (there is no
 dictionary to try), and the look-up is by the whole hash, so its timing tells an attacker nothing about a secret. The
-server secret in the HMAC makes a stolen table useless for checking guesses or for linking keys across installations.
+server secret in the hash makes a stolen table useless for checking guesses or for linking keys across installations.
+The hash is BLAKE2b with a key (RFC 7693, section 2.9), a quarter of the cost of HMAC-SHA256 for so short a text.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hmac
 import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable
+from hashlib import blake2b
 
 from msgspec import Struct
 
@@ -41,7 +42,7 @@ class StoredKey(Struct, frozen=True):
 class _Snapshot(Struct, frozen=True):
     """All that a look-up reads, replaced as a whole: the reader needs no lock."""
 
-    secret: bytes
+    keyed: blake2b
     current: dict[bytes, Key]
     old: dict[bytes, tuple[Key, float]]
 
@@ -52,8 +53,19 @@ def new_secret() -> str:
 
 
 def digest(server_secret: bytes, secret: bytes) -> bytes:
-    """The keyed hash by which a secret is known: HMAC-SHA256."""
-    return hmac.digest(server_secret, secret, "sha256")
+    """The keyed hash by which a secret is known, 32 bytes."""
+    return _finish(_keyed(server_secret), secret)
+
+
+def _keyed(server_secret: bytes) -> blake2b:
+    """The hash with its key taken in. A BLAKE2b key has at most 64 bytes, a server secret may be longer."""
+    return blake2b(key=blake2b(server_secret).digest(), digest_size=32)
+
+
+def _finish(keyed: blake2b, secret: bytes) -> bytes:
+    hasher = keyed.copy()
+    hasher.update(secret)
+    return hasher.digest()
 
 
 class MemoryKeyRing:
@@ -71,7 +83,7 @@ class MemoryKeyRing:
         snapshot = self._snapshot
         if snapshot is None or len(secret) > MAX_SECRET:
             return None
-        hashed = digest(snapshot.secret, secret)
+        hashed = _finish(snapshot.keyed, secret)
         key = snapshot.current.get(hashed)
         if key is not None:
             return key
@@ -89,7 +101,7 @@ class MemoryKeyRing:
             if stored.old_hash is not None and stored.old_until is not None:
                 old[bytes.fromhex(stored.old_hash)] = (stored.key, stored.old_until)
         with self._lock:
-            self._snapshot = _Snapshot(server_secret, current, old)
+            self._snapshot = _Snapshot(_keyed(server_secret), current, old)
             waiting, self._waiting = self._waiting, []
         for loop, future in waiting:
             try:
