@@ -146,11 +146,18 @@ def workers_of(run: Child) -> set[int]:
     return {int(pid) for pid in listed.split()}
 
 
-async def ready(run: Child) -> None:
-    """Wait until a call is answered."""
-    answered = False
-    while not answered:
-        answered = (await asyncio.wait_for(ask(run.port, "/healthz"), 20)).status == 200
+async def ready(run: Child, count: int) -> None:
+    """Wait until so many workers are there, and take signals as a running server does."""
+    await until(lambda: len(workers_of(run)) == count and all(map(catches_sigterm, workers_of(run))), "all workers run")
+
+
+def catches_sigterm(pid: int) -> bool:
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+    caught = re.search(r"^SigCgt:\s*(\w+)$", status, re.MULTILINE)
+    return caught is not None and bool(int(caught[1], 16) >> (signal.SIGTERM - 1) & 1)
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the workers in /proc")
@@ -159,7 +166,7 @@ async def test_two_workers_serve_and_a_killed_one_comes_back(tmp_path: Path) -> 
         Upstream(whole(OPENAI.answer)) as up,
         child(tmp_path, one_target(up.url), "--workers", "2") as run,
     ):
-        await ready(run)
+        await ready(run, 2)
         before = workers_of(run)
         assert len(before) == 2
         statuses = [(await ask(run.port, OPENAI.path, OPENAI.ask("up/m"))).status for _ in range(20)]
@@ -184,11 +191,12 @@ async def test_a_second_signal_reaches_the_workers(tmp_path: Path) -> None:
     async with Upstream(stream(OPENAI.events[0], None)) as up:
         sections["providers"] = {"up": OPENAI.provider(up.url)}
         async with child(tmp_path, sections, "--workers", "2") as run, connected(run.port) as line:
+            await ready(run, 2)
             await line.send(request(OPENAI.path, OPENAI.ask("up/m", stream=True)))
             await line.read_head()
             await line.read_chunk()
             run.signal(signal.SIGTERM)
-            await until(lambda: "stopping" in "".join(run.said), "a worker says that it stops")
+            await until(lambda: "".join(run.said).count("stopping") == 2, "both workers say that they stop")
             run.signal(signal.SIGTERM)
             assert b"shutting_down" in await line.read_body()
             assert await run.ended(15) == 0
