@@ -33,6 +33,7 @@ OPENAI_REFUSED: list[tuple[dict[str, Any], str, str | None]] = [
     ({"model": None}, "you must provide a model parameter", None),
     ({"messages": [{"role": "bot", "content": "x"}]}, "Invalid value: 'bot'", "messages[0].role"),
     ({"messages": [{"role": "user", "content": None}]}, "got null", "messages.[0].content"),
+    ({"messages": [{"role": "user", "content": 5}]}, "expected a string or an array", "messages[0].content"),
     ({"messages": [{"role": "user", "content": [{}]}]}, "Missing required", "messages[0].content[0].type"),
     (
         {"messages": [{"role": "system", "content": [{"type": "image_url"}]}]},

@@ -133,6 +133,11 @@ def _messages(body: Body) -> None:
             raise Problem("Invalid value for 'content': expected a string, got null.", param=f"messages.[{i}].content")
         if isinstance(content, list):
             _parts(content, role, f"messages[{i}]")
+        elif content is not None and not isinstance(content, str):
+            where = f"messages[{i}].content"
+            raise Problem(
+                f"Invalid type for '{where}': expected a string or an array.", param=where, code="invalid_type"
+            )
 
 
 def _parts(content: list[Any], role: str, where: str) -> None:
