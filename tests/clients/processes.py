@@ -18,6 +18,8 @@ from typing import Any
 PUBLIC = {"chat": "sim", "azure": "sim-azure", "messages": "sim-anthropic"}
 """Public models: `chat-small` and `chat-large` are `sim`'s models of the same name, and so on."""
 
+UPSTREAM_KEY = "sk-upstream-9876543210"
+
 PATIENCE = 20.0
 """Seconds for a process to say where it listens."""
 
@@ -48,14 +50,13 @@ def servers(directory: Path) -> Iterator[Servers]:
 
 def _config(simulator: str, directory: Path) -> dict[str, Any]:
     """The providers of `trunkline serve` without a configuration, but for the pace of their answers."""
-    key = "sk-upstream-0123456789"
     return {
         "listen": "127.0.0.1:0",
         "auth": "open",
         "providers": {
-            "sim": {"kind": "openai", "base_url": f"{simulator}/v1", "api_key": key},
-            "sim-azure": {"kind": "azure", "endpoint": simulator, "api_key": key, "api_version": "2024-10-21"},
-            "sim-anthropic": {"kind": "anthropic", "base_url": simulator, "api_key": key},
+            "sim": {"kind": "openai", "base_url": f"{simulator}/v1", "api_key": UPSTREAM_KEY},
+            "sim-azure": {"kind": "azure", "endpoint": simulator, "api_key": UPSTREAM_KEY, "api_version": "2024-10-21"},
+            "sim-anthropic": {"kind": "anthropic", "base_url": simulator, "api_key": UPSTREAM_KEY},
         },
         "models": {
             f"{name}-{size}": {"targets": [{"target": f"{provider}/{name}-{size}"}]}
