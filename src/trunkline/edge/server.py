@@ -255,7 +255,10 @@ def _headers(call: Call, reply: Reply | None) -> Headers:
 
 def _printable(text: str) -> bytes:
     """Header-safe: names come from callers, so anything but printable ASCII is escaped, and there is a bound."""
-    return "".join(c if " " <= c <= "~" else f"\\u{ord(c):04x}" for c in text[:MAX_LOST_HEADER]).encode()
+    text = text[:MAX_LOST_HEADER]
+    if text.isascii() and text.isprintable():
+        return text.encode()
+    return "".join(c if " " <= c <= "~" else f"\\u{ord(c):04x}" for c in text).encode()
 
 
 def _tags(value: bytes) -> tuple[str, ...]:

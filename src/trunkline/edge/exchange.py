@@ -1,0 +1,170 @@
+"""One request and its answer on a client connection: ASGI's `receive` and `send`.
+
+It stands in for uvicorn's own cycle, which costs as much as the rest of the edge: that one checks every header by two
+regular expressions (ours are made here, and one look for line breaks is enough), makes an event to wait on that is
+hardly ever waited on, and writes head and body apart: two system calls, and two segments that wake the client twice.
+Here the head waits for the body's first bytes. Who wants it to go alone sends an empty body with `more_body`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
+
+log = logging.getLogger("trunkline.server")
+
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_STATUS_LINES = {
+    code: f"HTTP/1.1 {code} {HTTPStatus(code).phrase if code in set(HTTPStatus) else 'Unknown'}\r\n".encode()
+    for code in range(200, 600)
+}
+_DISCONNECT = {"type": "http.disconnect"}
+
+
+def last_word(status: bytes, message: bytes, kind: bytes = b"invalid_request_error") -> bytes:
+    """A whole answer that the connection itself gives, before it closes."""
+    body = b'{"error":{"message":"%b","type":"%b","param":null,"code":null}}' % (message, kind)
+    head = b"HTTP/1.1 %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
+    return head % (status, len(body)) + body
+
+
+_MISTAKE = last_word(b"500 Internal Server Error", b"The gateway made a mistake; its log says more.", b"server_error")
+
+
+class Exchange:
+    """`protocol` is told by `on_response_complete` when the answer has gone out."""
+
+    __slots__ = (
+        "_body", "_chunked", "_ended", "_expects", "_head", "_left", "_protocol", "_transport", "_waiter",
+        "disconnected", "flow", "keep_alive", "response_complete", "response_started", "scope",
+    )  # fmt: skip
+
+    def __init__(self, scope: Any, protocol: Any, flow: FlowControl, keep_alive: bool, expects: bool) -> None:
+        self.scope = scope
+        self.flow = flow
+        self.keep_alive = keep_alive
+        self.disconnected = False
+        self.response_started = False
+        self.response_complete = False
+        self._protocol = protocol
+        self._transport: asyncio.Transport = protocol.transport
+        self._expects = expects
+        """The client waits to be asked for its body (RFC 9110, section 10.1.1)."""
+        self._body = b""
+        """What has arrived of the request's body and has not been received."""
+        self._ended = False
+        self._waiter: asyncio.Future[None] | None = None
+        self._head = b""
+        """The answer's head, while it waits for the body."""
+        self._chunked = False
+        self._left = 0
+        """Bytes that the answer's content-length still promises."""
+
+    # ── The request ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def feed(self, body: bytes) -> None:
+        """More of the request's body."""
+        self._body = self._body + body if self._body else body
+        if len(self._body) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
+        self._wake()
+
+    def end(self) -> None:
+        """The request is complete."""
+        self._ended = True
+        self._wake()
+
+    def disconnect(self) -> None:
+        """The client is gone."""
+        self.disconnected = True
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def receive(self) -> dict[str, Any]:
+        if self._expects and not self.disconnected:
+            self._expects = False
+            self._transport.write(_CONTINUE)
+        while not (self._body or self._ended or self.disconnected or self.response_complete):
+            self.flow.resume_reading()
+            self._waiter = self._protocol.loop.create_future()
+            await self._waiter
+        if self.disconnected or self.response_complete:
+            return _DISCONNECT
+        body, self._body = self._body, b""
+        return {"type": "http.request", "body": body, "more_body": not self._ended}
+
+    # ── The answer ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def run(self, app: Any) -> None:
+        try:
+            await app(self.scope, self.receive, self.send)
+        except BaseException as error:
+            log.error("a mistake of the gateway's own", exc_info=error)
+        if self.response_complete or self.disconnected:
+            return
+        if not self.response_started:
+            self._transport.write(_MISTAKE)
+        self._transport.close()  # an answer that cannot be completed must not look complete
+
+    async def send(self, message: Any) -> None:
+        if self.flow.write_paused:
+            await self.flow.drain()
+        if self.disconnected:
+            return
+        if message["type"] == "http.response.start":
+            self._start(message["status"], message["headers"])
+        else:
+            self._continue(message["body"], message.get("more_body", False))
+
+    def _start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        self.response_started = True
+        self._expects = False
+        parts = [_STATUS_LINES[status]]
+        self._chunked = True
+        for name, value in headers:
+            parts += (name, b": ", value, b"\r\n")
+            if name == b"content-length":
+                self._chunked, self._left = False, int(value)
+        if not self.keep_alive:
+            parts.append(b"connection: close\r\n")
+        if self._chunked:
+            parts.append(b"transfer-encoding: chunked\r\n\r\n")
+        else:
+            parts.append(b"\r\n")
+        self._head = b"".join(parts)
+        lines = len(headers) + 2 + (not self.keep_alive) + self._chunked
+        if self._head.count(b"\n") != lines or self._head.count(b"\r") != lines:
+            raise ValueError("a header field holds a line break")
+
+    def _continue(self, body: bytes, more: bool) -> None:
+        head, self._head = self._head, b""
+        if self.scope["method"] == "HEAD":
+            data = head
+            self._left = 0
+        elif self._chunked:
+            data = b"%b%x\r\n%b\r\n" % (head, len(body), body) if body else head
+            if not more:
+                data += b"0\r\n\r\n"
+        else:
+            data = head + body if head else body
+            self._left -= len(body)
+        if data:
+            self._transport.write(data)
+        if not more:
+            self._complete()
+
+    def _complete(self) -> None:
+        if self._left != 0:
+            raise ValueError("the answer's length is not what its content-length says")
+        self.response_complete = True
+        self._wake()
+        if not self.keep_alive:
+            self._transport.close()
+        self._protocol.on_response_complete()
