@@ -1,13 +1,15 @@
 """Other gateways, measured as ours is: the same load, upstream and core, one request shape, nginx in the same run.
 
 Each is installed at a fixed version into a temporary folder, which takes minutes, and thrown away with it. Each runs in
-its leanest documented form, without keys, ledger or prices: what is compared is our full pipeline with their bare one.
+its leanest form, without a ledger and with no more of keys than it insists on: our full pipeline beside their bare one.
 """
 
 from __future__ import annotations
 
+import secrets
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -79,8 +81,13 @@ def litellm(folder: Path, upstream: int) -> tuple[Process, Asked]:
         f"    api_key: upstream-key\n    api_base: http://127.0.0.1:{upstream}/v1\n"
     )
     words = [str(folder / "venv/bin/litellm"), "--config", str(config), "--host", "127.0.0.1", "--port", str(port)]
-    local = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "PATH": f"{folder}/venv/bin:{environment().get('PATH', '')}"}
-    return _start(folder, port, *words, **local), asked(port, "openai")
+    secret = "sk-" + secrets.token_hex(32)  # it refuses to start without one
+    local = {
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+        "LITELLM_MASTER_KEY": secret,
+        "PATH": f"{folder}/venv/bin:{environment().get('PATH', '')}",
+    }
+    return _start(folder, port, *words, **local), asked(port, "openai", secret=secret)
 
 
 def portkey(folder: Path, upstream: int) -> tuple[Process, Asked]:
@@ -128,11 +135,23 @@ def measure(rig: Rig) -> Iterator[Figure]:
         try:
             peer.install(folder, peer.packages)
             process, question = peer.start(folder, rig.upstream.port)
+            with process:
+                _first_call(question)
+                figure = _compare(rig, peer.name, process, question)
         except StartFailed as error:
             print(f"{peer.name} was not measured: {error}", file=sys.stderr)
-            continue
-        with process:
-            yield _compare(rig, peer.name, process, question)
+        else:
+            yield figure
+
+
+def _first_call(question: Asked) -> None:
+    """One call by itself: a first one may load for seconds what the others share. Raises StartFailed."""
+    fields = dict(line.split(": ", 1) for line in question.headers)
+    url = f"http://127.0.0.1:{question.port}{question.path}"
+    try:
+        urllib.request.urlopen(urllib.request.Request(url, request(question.model, SMALL), fields), timeout=60).close()
+    except OSError as error:
+        raise StartFailed(f"{question.path}: {error}") from None
 
 
 def _compare(rig: Rig, name: str, process: Process, question: Asked) -> Figure:

@@ -46,7 +46,15 @@ def run(asked: Asked, body: bytes, seconds: float, directory: Path) -> Load:
     script = directory / "load.lua"
     script.write_text(_SCRIPT.format(body=f"[==[{body.decode()}]==]", headers=written))
     # Whole seconds are all that wrk takes.
-    words = [program, "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", "-s", str(script)]
+    words = [
+        program,
+        "-t1",
+        f"--timeout={GRACE:.0f}s",
+        f"-c{CONNECTIONS}",
+        f"-d{max(1, round(seconds))}s",
+        "-s",
+        str(script),
+    ]
     ended = subprocess.run(
         [*words, f"http://127.0.0.1:{asked.port}{asked.path}"],
         capture_output=True,
