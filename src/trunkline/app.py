@@ -24,7 +24,7 @@ from trunkline.edge.upstream import Upstream
 from trunkline.providers.directory import Directory
 from trunkline.providers.prices import PriceList
 from trunkline.providers.settings import ProviderSettings
-from trunkline.providers.target import Provider, Target, bind, target
+from trunkline.providers.target import Provider, Target, bind, target, unpriced
 from trunkline.sim.persona import MODELS as SIM_MODELS
 from trunkline.stages.auth import Auth
 from trunkline.stages.ledger import Ledger
@@ -162,10 +162,10 @@ class Gateway:
 
 
 def _providers(config: Config, simulator: tuple[str, int] | None) -> dict[str, Provider]:
-    rows = dict(config.providers)
+    bound = {name: bind(name, settings) for name, settings in config.providers.items()}
     if simulator is not None:
-        rows |= _simulated(*simulator)
-    return {name: bind(name, settings) for name, settings in rows.items()}
+        bound |= {name: unpriced(bind(name, row)) for name, row in _simulated(*simulator).items()}
+    return bound
 
 
 def _simulated(host: str, port: int) -> dict[str, ProviderSettings]:

@@ -109,7 +109,7 @@ async def test_a_deadline_bounds_the_body_however_busy(opened: Opener, whole: bo
 
 async def test_a_connection_that_takes_too_long(opened: Opener) -> None:
     """A listener whose queue is full answers no handshake: here, a TLS handshake with a peer that says nothing."""
-    transport = opened(connect_timeout=0.2)
+    transport = opened(connect_timeout=0.5)
     async with Peer([wait(asyncio.Event())]) as peer:
         silent = type(peer.origin)("https", "127.0.0.1", peer.port)
         with pytest.raises(ConnectFailed) as caught:

@@ -1,4 +1,4 @@
-"""From the configuration's rows to what is called: addresses, signatures, quirks; and what a model's name stands for."""
+"""From the configuration's rows to what is called: addresses, signatures, quirks; what a model's name stands for."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from trunkline.core.errors import ModelNotFound
 from trunkline.core.secret import Secret
 from trunkline.providers.directory import Directory
 from trunkline.providers.settings import ProviderSettings
-from trunkline.providers.target import Provider, bind, target
+from trunkline.providers.target import Provider, bind, target, unpriced
 
 KEY = Secret("sk-secret")
 
@@ -153,3 +153,12 @@ def test_a_name_that_stands_for_nothing_gets_a_hint(name: str, words: str) -> No
 def test_a_bare_id_means_the_only_provider() -> None:
     only = Directory({"openai": provider("openai", kind="openai")}, {})
     assert named(only.resolve("gpt-4.1")) == ["openai/gpt-4.1"]
+
+
+def test_what_an_error_must_not_repeat_is_the_credentials() -> None:
+    bound = provider(kind="openai", headers={"x-team": Secret("a"), "x-token": Secret("0123456789")})
+    assert bound.secrets == (b"sk-secret", b"0123456789")
+
+
+def test_the_simulators_calls_have_no_price() -> None:
+    assert target(unpriced(provider(kind="openai")), "gpt-4.1").price_model is None

@@ -59,7 +59,7 @@ class StateSettings(Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tru
     """The database of keys and ledger: `sqlite:///relative.db`, `sqlite:////absolute.db` or
     `postgresql://user:password@host/name`. `null`: none, which needs `auth: open`."""
     directory: str = ".trunkline"
-    """Where each process keeps its journal, and where the secret file is made that key hashes are keyed with."""
+    """Where each process keeps its journal."""
 
 
 class LedgerSettings(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):

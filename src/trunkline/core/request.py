@@ -60,6 +60,8 @@ class Image(Struct):
     cache: CacheMark | None = None
     extra: Extra | None = None
     at: str = ""
+    detail_at: str = ""
+    """The JSON path of `detail`, where it is further down than `at`."""
 
 
 class Document(Struct):

@@ -37,8 +37,6 @@ from trunkline.providers.target import Provider, Target
 
 EVENT_STREAM = b"text/event-stream"
 MAX_ERROR_BODY = 1024 * 1024
-SHORTEST_SECRET = 8
-"""Bytes of a header field to a provider that must not come back in its error: shorter ones are words."""
 
 
 class Upstream:
@@ -59,6 +57,8 @@ class Upstream:
         body, headers = self._identity(call, target) if identity else self._translate(call, target)
         response = await self._send(call, target.provider, path, headers, body)
         try:
+            if response.status >= 400:
+                raise await self._error(target, path, response)
             return await self._reply(call, target, identity, response)
         except BaseException as error:
             if isinstance(error, UpstreamBroken):
@@ -110,8 +110,6 @@ class Upstream:
     # ── The answer ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _reply(self, call: Call, target: Target, identity: bool, response: Response) -> Reply:
-        if response.status >= 400:
-            raise await self._error(target, response)
         if response.status >= 300:
             raise UpstreamProtocol(f"The upstream answered with status {response.status}.")
         assert call.peek is not None
@@ -173,18 +171,20 @@ class Upstream:
                 break
         return Reply(flow, head=head, source=source, content_type=EVENT_STREAM)
 
-    async def _error(self, target: Target, response: Response) -> UpstreamError:
+    async def _error(self, target: Target, path: bytes, response: Response) -> UpstreamError:
         try:
             body = await response.body()
         except TransportError:
             body = b""
         response.close()
         body = body[:MAX_ERROR_BODY]
-        for _, value in target.provider.headers:
-            secret = value.rpartition(b" ")[2]
-            if len(secret) >= SHORTEST_SECRET:
-                body = body.replace(secret, MASK.encode())
-        return target.dialect.read_error(response.status, response.headers, body)
+        for secret in target.provider.secrets:
+            body = body.replace(secret, MASK.encode())
+        error = target.dialect.read_error(response.status, response.headers, body)
+        if error.kind == "not_found":  # a wrong deployment or base URL: show where we asked, but for the host
+            error.message += f" (asked at {path.decode()})"
+            error.body = None
+        return error
 
 
 def _count_here(call: Call) -> Reply:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import quote, urlsplit
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from trunkline.core.call import Headers
 from trunkline.dialects.base import Dialect, Quirks
@@ -13,6 +13,8 @@ from trunkline.providers.models import quirks_of
 from trunkline.providers.settings import ProviderSettings
 
 USER_AGENT = b"trunkline"
+SHORTEST_SECRET = 8
+"""Bytes; a shorter header value could be any word of a message."""
 
 
 class Provider(Struct, frozen=True):
@@ -26,6 +28,8 @@ class Provider(Struct, frozen=True):
     path: str
     """Of the base URL, without a slash at its end."""
     headers: Headers
+    secrets: tuple[bytes, ...] = ()
+    """The credentials among the headers' values: what an upstream's error must not repeat to a caller."""
     version: str | None = None
     timeout: float | None = None
     models: tuple[str, ...] = ()
@@ -67,6 +71,7 @@ def bind(name: str, settings: ProviderSettings) -> Provider:
     if settings.kind == "azure":
         path = path.removesuffix("/openai/v1").removesuffix("/openai")
     extra = [(key.lower().encode(), value.reveal().encode()) for key, value in settings.headers.items()]
+    signed = [*kind.sign(settings), *extra]
     return Provider(
         name=name,
         kind=kind,
@@ -74,11 +79,17 @@ def bind(name: str, settings: ProviderSettings) -> Provider:
         host=url.hostname or "",
         port=url.port or (443 if url.scheme == "https" else 80),
         path=path,
-        headers=[(b"content-type", b"application/json"), (b"user-agent", USER_AGENT), *kind.sign(settings), *extra],
+        headers=[(b"content-type", b"application/json"), (b"user-agent", USER_AGENT), *signed],
+        secrets=tuple(secret for _, value in signed if len(secret := value.rpartition(b" ")[2]) >= SHORTEST_SECRET),
         version=settings.api_version,
         timeout=settings.timeout,
         models=settings.models,
     )
+
+
+def unpriced(provider: Provider) -> Provider:
+    """The same provider, whose calls cost nothing (the simulator)."""
+    return structs.replace(provider, kind=structs.replace(provider.kind, prices=None))
 
 
 def target(provider: Provider, model: str, base_model: str | None = None) -> Target:

@@ -108,7 +108,7 @@ class ContentWriter:
 
     def _image(self, part: Image) -> Block:
         if part.detail is not None:
-            self.lost.append(f"{part.at}.detail")
+            self.lost.append(part.detail_at or f"{part.at}.detail")
         return self.marked({"type": "image", "source": _source(part.source)}, part)
 
     def _document(self, part: Document) -> Block:

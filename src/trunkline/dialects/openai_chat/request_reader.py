@@ -232,7 +232,7 @@ def _image(fields: Fields) -> Part:
     inner = fields.inner("image_url")
     source = _source(inner.need("url", str), inner.path("url"))
     detail = inner.get("detail", str)
-    return Image(source, detail, _cache(fields), fields.rest(), fields.at)
+    return Image(source, detail, _cache(fields), fields.rest(), fields.at, inner.path("detail"))
 
 
 def _audio(fields: Fields) -> Part:
