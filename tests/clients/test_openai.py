@@ -131,7 +131,7 @@ async def test_json_object(chat: Chat) -> None:
     assert text_of(answer).startswith("{") is (chat.target != "sim-anthropic")
 
 
-@pytest.mark.loses("messages[0].content[1].detail", to="sim-anthropic")
+@pytest.mark.loses("messages[0].content[1].image_url.detail", to="sim-anthropic")
 async def test_vision(chat: Chat) -> None:
     content = [
         {"type": "text", "text": "look"},

@@ -168,7 +168,7 @@ def requests(
     )
 
 
-_DEPENDENT = {"at", "dialect", "names", "include_usage"}
+_DEPENDENT = {"at", "detail_at", "dialect", "names", "include_usage"}
 
 
 def said(request: Request) -> Any:
