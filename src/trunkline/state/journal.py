@@ -1,8 +1,9 @@
-"""The journal: where an entry is safe before the last byte of its answer leaves. `append` costs one `write(2)`.
+"""The journal: where an entry is safe before the last byte of its answer leaves. `append` costs a copy in memory.
 
-A finished `write` is in the kernel's page cache: it survives `kill -9`, not a power cut, unless `fsync` is set. The
-shipper's thread moves entries from here to the database. When the disk refuses, entries wait in a bounded queue in
-memory, in order, and are written when it accepts again; what the queue cannot hold is counted and logged.
+What has been copied into a segment is in the kernel's page cache: it survives `kill -9`, not a power cut, unless
+`fsync` is set. The shipper's thread moves entries from here to the database. When the disk refuses, entries wait in a
+bounded queue in memory, in order, and are written when it accepts again; what the queue cannot hold is counted and
+logged.
 """
 
 from __future__ import annotations
