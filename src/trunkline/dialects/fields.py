@@ -6,9 +6,11 @@ Errors name the field by its JSON path in the client's own body.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec import Struct
 
 from trunkline.core.errors import BadRequest
 
@@ -108,10 +110,29 @@ class Fields:
             return value
         raise wrong(self.path(name), "a string or an array of strings", value)
 
+    def fill(self, into: Struct, table: Table) -> None:
+        """Read the fields that are there and in the table. Most of a request's fields are absent: to ask for each of
+        them by name costs 4 µs a request, to walk those present 0.5."""
+        for name, value in list(self.left.items()):
+            if value is not None and (row := table.get(name)) is not None:
+                attribute, read = row
+                setattr(into, attribute, read(self, name))
+
     def rest(self) -> dict[str, Any] | None:
         """What nobody took: fields we do not know, those of inner objects by dotted names. Nulls say nothing and are
         passed over."""
+        if not self.left and self._within is None:
+            return None
         left = {name: value for name, value in self.left.items() if value is not None}
         for name, fields in (self._within or {}).items():
             left |= {f"{name}.{key}": value for key, value in (fields.rest() or {}).items()}
         return left or None
+
+
+Table = Mapping[str, tuple[str, Callable[[Fields, str], Any]]]
+"""The optional fields of an object: wire name to the struct's attribute and the method that reads it."""
+
+
+def typed(kind: type) -> Callable[[Fields, str], Any]:
+    """`Fields.get` of one type, as a table's row needs it."""
+    return lambda fields, name: fields.get(name, kind)

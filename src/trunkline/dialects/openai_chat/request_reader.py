@@ -32,50 +32,31 @@ from trunkline.core.request import (
     ToolResult,
     Url,
 )
-from trunkline.dialects.fields import Fields, decode_object, wrong
+from trunkline.dialects.fields import Fields, Table, decode_object, typed, wrong
 from trunkline.dialects.openai_chat.vocabulary import NAME, NAMES
 
 
 def read_request(body: bytes) -> Request:
     """Raises BadRequest."""
     top = Fields(decode_object(body))
-    if top.left.get("max_tokens") is not None and top.left.get("max_completion_tokens") is not None:
+    given = top.left
+    names = NAMES
+    if given.get("max_completion_tokens") is None:
+        names = _OLDER_NAMES
+    elif given.get("max_tokens") is not None:
         raise BadRequest("Set max_completion_tokens or max_tokens, not both.", param="max_tokens")
-    names = dict(NAMES)
-    if top.left.get("max_completion_tokens") is None:
-        names["max_tokens"] = "max_tokens"
-    names["reasoning"], reasoning = _reasoning(top)
-    request = Request(
-        dialect=NAME,
-        names=names,
-        model=top.need("model", str),
-        messages=_messages(top.need("messages", list)),
-        tools=_tools(top.get("tools", list) or []),
-        tool_choice=_tool_choice(top.any("tool_choice")),
-        parallel_tool_calls=top.get("parallel_tool_calls", bool),
-        output=_output(top),
-        max_tokens=top.get(names["max_tokens"], int),
-        temperature=top.number("temperature"),
-        top_p=top.number("top_p"),
-        top_k=top.get("top_k", int),
-        seed=top.get("seed", int),
-        stop=top.strings("stop"),
-        frequency_penalty=top.number("frequency_penalty"),
-        presence_penalty=top.number("presence_penalty"),
-        logit_bias=top.get("logit_bias", dict),
-        logprobs=top.get("logprobs", bool),
-        top_logprobs=top.get("top_logprobs", int),
-        n=top.get("n", int),
-        reasoning=reasoning,
-        verbosity=top.get("verbosity", str),
-        stream=top.get("stream", bool) or False,
-        include_usage=top.inner("stream_options").get("include_usage", bool) or False,
-        user=top.get("user", str),
-        metadata=top.get("metadata", dict),
-        tier=top.get("service_tier", str),
-    )
+    request = Request(top.need("model", str), _messages(top.need("messages", list)), NAME, names=names)
+    if not given.keys().isdisjoint(_REASONING):
+        name, request.reasoning = _reasoning(top)
+        request.names = {**names, "reasoning": name}
+    top.fill(request, _FIELDS)
     request.extra = top.rest() or {}
     return request
+
+
+_OLDER_NAMES = {**NAMES, "max_tokens": "max_tokens"}
+
+_REASONING = frozenset({"reasoning_effort", "thinking", "reasoning"})
 
 
 _MODES: dict[str, ThinkingMode] = {
@@ -111,10 +92,15 @@ def _reasoning(top: Fields) -> tuple[str, Reasoning | None]:
 
 
 def _messages(items: list[Any]) -> list[Message]:
-    return [_message(Fields(item, f"messages[{i}]")) for i, item in enumerate(items)]
+    return [_message(item, f"messages[{i}]") for i, item in enumerate(items)]
 
 
-def _message(fields: Fields) -> Message:
+def _message(item: Any, at: str) -> Message:
+    if type(item) is dict and len(item) == 2 and type(text := item.get("content")) is str:
+        role = item.get("role")
+        if role in _SPEAKERS:  # what most messages are, for a fifth of the 2 µs that the rest takes
+            return Message(role, [Text(text, None, None, f"{at}.content")], None, None, at)
+    fields = Fields(item, at)
     role = fields.need("role", str)
     parts: list[Part]
     match role:
@@ -131,6 +117,10 @@ def _message(fields: Fields) -> Message:
     if parts and isinstance(last := parts[-1], Text | Image | Document | ToolCall) and last.cache is None:
         last.cache = _cache(fields)
     return Message(role, parts, fields.get("name", str), fields.rest(), fields.at)
+
+
+_SPEAKERS = ("system", "developer", "user", "assistant")
+"""Whose messages are plain where they hold nothing but a text."""
 
 
 def _assistant(fields: Fields) -> list[Part]:
@@ -275,8 +265,8 @@ def _source(url: str, path: str) -> Source:
 # ── Tools and output ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _tools(items: list[Any]) -> list[Tool | ForeignTool]:
-    return [_tool(Fields(item, f"tools[{i}]")) for i, item in enumerate(items)]
+def _tools(top: Fields, name: str) -> list[Tool | ForeignTool]:
+    return [_tool(Fields(item, f"tools[{i}]")) for i, item in enumerate(top.need(name, list))]
 
 
 def _tool(fields: Fields) -> Tool | ForeignTool:
@@ -297,11 +287,8 @@ _MODE_OF: dict[str, ToolChoice] = {
 }
 
 
-def _tool_choice(value: Any) -> ToolChoice | None:
-    path = "tool_choice"
-    match value:
-        case None:
-            return None
+def _tool_choice(top: Fields, path: str) -> ToolChoice:
+    match value := top.any(path):
         case str() if value in _MODE_OF:
             return _MODE_OF[value]
         case {"type": "function" | "custom" as kind}:
@@ -322,10 +309,8 @@ def _allowed(fields: Fields) -> ToolChoice:
     return ToolChoice("required" if mode == "required" else "auto", allowed=allowed)
 
 
-def _output(top: Fields) -> OutputFormat | None:
-    if top.left.get("response_format") is None:
-        return None
-    fields = top.inner("response_format")
+def _output(top: Fields, name: str) -> OutputFormat | None:
+    fields = top.inner(name)
     match fields.need("type", str):
         case "text":
             return None
@@ -338,3 +323,35 @@ def _output(top: Fields) -> OutputFormat | None:
         case kind:
             path = fields.path("type")
             raise BadRequest(f"{path} must be text, json_object or json_schema, not {kind!r}.", param=path)
+
+
+def _include_usage(top: Fields, name: str) -> bool:
+    return top.inner(name).get("include_usage", bool) or False
+
+
+_FIELDS: Table = {
+    "tools": ("tools", _tools),
+    "tool_choice": ("tool_choice", _tool_choice),
+    "parallel_tool_calls": ("parallel_tool_calls", typed(bool)),
+    "response_format": ("output", _output),
+    "max_tokens": ("max_tokens", typed(int)),
+    "max_completion_tokens": ("max_tokens", typed(int)),
+    "temperature": ("temperature", Fields.number),
+    "top_p": ("top_p", Fields.number),
+    "top_k": ("top_k", typed(int)),
+    "seed": ("seed", typed(int)),
+    "stop": ("stop", Fields.strings),
+    "frequency_penalty": ("frequency_penalty", Fields.number),
+    "presence_penalty": ("presence_penalty", Fields.number),
+    "logit_bias": ("logit_bias", typed(dict)),
+    "logprobs": ("logprobs", typed(bool)),
+    "top_logprobs": ("top_logprobs", typed(int)),
+    "n": ("n", typed(int)),
+    "verbosity": ("verbosity", typed(str)),
+    "stream": ("stream", typed(bool)),
+    "stream_options": ("include_usage", _include_usage),
+    "user": ("user", typed(str)),
+    "metadata": ("metadata", typed(dict)),
+    "service_tier": ("tier", typed(str)),
+}
+"""The request's optional fields; those of reasoning, of which one decides, are read apart."""
