@@ -20,13 +20,14 @@ from trunkline.core.request import (
     Reasoning,
     Request,
     Role,
+    Text,
     Tool,
     ToolChoice,
     ToolResult,
 )
 from trunkline.dialects.anthropic.content_reader import read_content, take_cache
 from trunkline.dialects.anthropic.vocabulary import NAME, NAMES
-from trunkline.dialects.fields import Fields, decode_object, wrong
+from trunkline.dialects.fields import Fields, Table, decode_object, typed, wrong
 
 _THINKING = ("enabled", "adaptive", "disabled", "between_tools")
 _CHOICES = {"auto": "auto", "any": "required", "none": "none", "tool": "tool"}
@@ -35,41 +36,36 @@ _CHOICES = {"auto": "auto", "any": "required", "none": "none", "tool": "tool"}
 def read_request(body: bytes) -> Request:
     """Raises BadRequest."""
     top = Fields(decode_object(body))
-    extra: Extra = {}
+    given = top.left
     model, max_tokens = top.need("model", str), top.need("max_tokens", int)
-    choice, parallel = _tool_choice(top.get("tool_choice", dict), extra)
-    output, effort = _output_config(top, extra)
-    user, metadata = _metadata(top.get("metadata", dict))
-    request = Request(
-        model=model,
-        dialect=NAME,
-        names=NAMES,
-        messages=_system(top) + _messages(top.need("messages", list)),
-        tools=[_tool(item, f"tools[{i}]") for i, item in enumerate(top.get("tools", list) or ())],
-        tool_choice=choice,
-        parallel_tool_calls=parallel,
-        output=output,
-        max_tokens=max_tokens,
-        temperature=top.number("temperature"),
-        top_p=top.number("top_p"),
-        top_k=top.get("top_k", int),
-        stop=top.strings("stop_sequences"),
-        reasoning=_reasoning(top.get("thinking", dict), effort, extra),
-        stream=top.get("stream", bool) or False,
-        user=user,
-        metadata=metadata,
-        tier=top.get("service_tier", str),
-        cache=take_cache(top),
-    )
-    request.extra = extra | (top.rest() or {})
+    request = Request(model, _messages(top.need("messages", list)), NAME, names=NAMES, max_tokens=max_tokens)
+    if "system" in given:
+        request.messages[:0] = _system(top.any("system"))
+    if not given.keys().isdisjoint(_SHARED):
+        _shared(top, request)
+    top.fill(request, _FIELDS)
+    if rest := top.rest():
+        request.extra |= rest
     return request
+
+
+_SHARED = frozenset({"tool_choice", "output_config", "output_format", "thinking", "metadata", "cache_control"})
+"""Fields that say two things, or one thing together."""
+
+
+def _shared(top: Fields, request: Request) -> None:
+    extra = request.extra
+    request.tool_choice, request.parallel_tool_calls = _tool_choice(top.get("tool_choice", dict), extra)
+    request.output, effort = _output_config(top, extra)
+    request.reasoning = _reasoning(top.get("thinking", dict), effort, extra)
+    request.user, request.metadata = _metadata(top.get("metadata", dict))
+    request.cache = take_cache(top)
 
 
 # ── Messages ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _system(top: Fields) -> list[Message]:
-    value = top.any("system")
+def _system(value: Any) -> list[Message]:
     if value is None:
         return []
     return [Message("system", read_content(value, "system"), at="system")]
@@ -78,12 +74,20 @@ def _system(top: Fields) -> list[Message]:
 def _messages(items: list[Any]) -> list[Message]:
     if not items:
         raise BadRequest("messages must hold at least one message.", param="messages")
-    return [message for i, item in enumerate(items) for message in _message(Fields(item, f"messages[{i}]"))]
+    out: list[Message] = []
+    for i, item in enumerate(items):
+        out += _message(item, f"messages[{i}]")
+    return out
 
 
-def _message(fields: Fields) -> list[Message]:
+def _message(item: Any, at: str) -> list[Message]:
+    if type(item) is dict and len(item) == 2 and type(text := item.get("content")) is str:
+        role = item.get("role")
+        if role in _SPEAKERS:  # what most messages are, for a quarter of the 1.6 µs that the rest takes
+            return [Message(role, [Text(text, None, None, f"{at}.content")], None, None, at)]
+    fields = Fields(item, at)
     role = fields.need("role", str)
-    if role not in {"user", "assistant", "system"}:
+    if role not in _SPEAKERS:
         path = fields.path("role")
         raise BadRequest(f"{path} must be user, assistant or system, not {role!r}.", param=path)
     if fields.left.get("content") is None:
@@ -96,6 +100,9 @@ def _message(fields: Fields) -> list[Message]:
     return [Message(role, parts, extra=extra, at=fields.at)]  # type: ignore[arg-type]  # checked above
 
 
+_SPEAKERS = ("user", "assistant", "system")
+
+
 def _split(parts: list[Part], extra: Extra | None, at: str) -> list[Message]:
     """A user turn with tool results in it: one message for each run of results and of anything else."""
     out: list[Message] = []
@@ -106,6 +113,10 @@ def _split(parts: list[Part], extra: Extra | None, at: str) -> list[Message]:
 
 
 # ── Tools ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _tools(top: Fields, name: str) -> list[Tool | ForeignTool]:
+    return [_tool(item, f"tools[{i}]") for i, item in enumerate(top.need(name, list))]
 
 
 def _tool(item: Any, at: str) -> Tool | ForeignTool:
@@ -189,3 +200,15 @@ def _metadata(value: dict[str, Any] | None) -> tuple[str | None, dict[str, Any] 
         return None, None
     fields = Fields(value, "metadata")
     return fields.get("user_id", str), fields.rest()
+
+
+_FIELDS: Table = {
+    "tools": ("tools", _tools),
+    "temperature": ("temperature", Fields.number),
+    "top_p": ("top_p", Fields.number),
+    "top_k": ("top_k", typed(int)),
+    "stop_sequences": ("stop", Fields.strings),
+    "stream": ("stream", typed(bool)),
+    "service_tier": ("tier", typed(str)),
+}
+"""The request's optional fields that say one thing each."""

@@ -7,6 +7,7 @@ conversation stays there: moved up into `system` it would change the first bytes
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -33,8 +34,18 @@ _UNKNOWN_HERE: dict[str, tuple[Any, ...]] = {
 }
 """Fields that Messages has no word for, with the values that ask for nothing."""
 
+_SAMPLING = ("temperature", "top_p", "top_k")
+
+_unknown_here, _sampling = attrgetter(*_UNKNOWN_HERE), attrgetter(*_SAMPLING)
+"""All values of a group at once: mostly none is set, and to find that out costs a tenth of asking one by one."""
+
+_ALL_UNSET, _NOT_SAMPLED = (None,) * len(_UNKNOWN_HERE), (None,) * len(_SAMPLING)
+
 _TIERS = {"auto": "auto", "default": "standard_only", "standard_only": "standard_only"}
 """OpenAI's service tiers by Anthropic's names. The priced ones (flex, priority) are not for sale per request here."""
+
+_INSTRUCTIONS = ("system", "developer")
+"""Roles that say how to behave."""
 
 _CHOICES = {"auto": "auto", "required": "any", "tool": "tool", "none": "none"}
 
@@ -69,16 +80,15 @@ class _RequestWriter:
         if system:
             out["system"] = compact(system)
         out["messages"] = messages
-        if tools := self._tools():
-            out["tools"] = tools
-        if choice := self._tool_choice(made, bool(tools)):
-            out["tool_choice"] = choice
+        if request.tools or request.tool_choice is not None:
+            self._tooling(made, out)
         if made.thinking is not None:
             out["thinking"] = made.thinking
-        if config := self._output_config(made):
+        if (made.effort is not None or request.output is not None) and (config := self._output_config(made)):
             out["output_config"] = config
-        self._sampling(made, out)
-        if stop := self._stop():
+        if (sampling := _sampling(request)) != _NOT_SAMPLED:
+            self._sampling(sampling, made, out)
+        if request.stop and (stop := self._stop(request.stop)):
             out["stop_sequences"] = stop
         self._envelope(out)
         if request.stream:
@@ -93,8 +103,11 @@ class _RequestWriter:
         blocks: list[Block] = []
         messages = self.request.messages
         for position, message in enumerate(messages):
-            plain = all(isinstance(part, Text) for part in message.parts) and not (self.own and message.extra)
-            if message.role not in {"system", "developer"} or not plain:
+            if (
+                message.role not in _INSTRUCTIONS
+                or (self.own and message.extra)
+                or not all(isinstance(part, Text) for part in message.parts)
+            ):
                 return blocks, messages[position:]
             blocks += self.content.blocks(message.parts)
             self._message_fields({}, message)
@@ -103,26 +116,24 @@ class _RequestWriter:
     def _messages(self, messages: list[Message]) -> list[dict[str, Any]]:
         out: list[dict[str, Any]] = []
         for turn in turns(messages, self._role):
-            if blocks := self.content.blocks(turn.parts):
-                written: dict[str, Any] = {"role": turn.role, "content": compact(blocks)}
+            if content := self.content.content(turn.parts):
+                written: dict[str, Any] = {"role": turn.role, "content": content}
                 for message in turn.messages:
-                    self._message_fields(written, message)
+                    if message.name is not None or message.extra:
+                        self._message_fields(written, message)
                 out.append(written)
         if out and out[-1]["role"] == "assistant":
             self._prefill(out, messages)
         return out
 
     def _role(self, message: Message) -> str:
-        match message.role:
-            case "tool":
-                return "user"
-            case "system" | "developer":
-                if self.own or self.quirks.system_turns:
-                    return "system"
-                self.lost.append(f"{message.at}.role")
-                return "user"
-            case role:
-                return role
+        role = message.role
+        if role in _INSTRUCTIONS:
+            if self.own or self.quirks.system_turns:
+                return "system"
+            self.lost.append(f"{message.at}.role")
+            return "user"
+        return "user" if role == "tool" else role
 
     def _message_fields(self, written: dict[str, Any], message: Message) -> None:
         if message.name is not None:
@@ -150,6 +161,12 @@ class _RequestWriter:
             out.pop()
 
     # ── Tools ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _tooling(self, made: Plan, out: dict[str, Any]) -> None:
+        if tools := self._tools():
+            out["tools"] = tools
+        if choice := self._tool_choice(made, bool(tools)):
+            out["tool_choice"] = choice
 
     def _tools(self) -> list[dict[str, Any]]:
         choice = self.request.tool_choice
@@ -219,9 +236,8 @@ class _RequestWriter:
             self.lost.append(f"{self.request.name_of('output')}.json_schema.description")
         return {"type": "json_schema", "schema": output.schema}
 
-    def _sampling(self, made: Plan, out: dict[str, Any]) -> None:
-        for name in ("temperature", "top_p", "top_k"):
-            value = getattr(self.request, name)
+    def _sampling(self, values: tuple[Any, ...], made: Plan, out: dict[str, Any]) -> None:
+        for name, value in zip(_SAMPLING, values, strict=True):
             if value is None or not self._takes(name):
                 continue
             kept = _sampled(name, value, made.on)
@@ -230,12 +246,12 @@ class _RequestWriter:
             if kept is not None:
                 out[name] = kept
 
-    def _stop(self) -> list[str]:
+    def _stop(self, asked: list[str]) -> list[str]:
         """The service refuses a stop sequence of white space."""
-        if not self.request.stop or not self._takes("stop"):
+        if not self._takes("stop"):
             return []
-        kept = [text for text in self.request.stop if text.strip()]
-        if len(kept) < len(self.request.stop):
+        kept = [text for text in asked if text.strip()]
+        if len(kept) < len(asked):
             self.lost.append(self.request.name_of("stop"))
         return kept
 
@@ -243,14 +259,12 @@ class _RequestWriter:
 
     def _envelope(self, out: dict[str, Any]) -> None:
         request = self.request
-        metadata: dict[str, Any] = {"user_id": request.user} if request.user is not None else {}
-        if request.metadata is not None:
-            if self.own:
-                metadata |= request.metadata
-            else:
-                self.lost.append(request.name_of("metadata"))
-        if metadata:
-            out["metadata"] = metadata
+        if request.user is not None:
+            out["metadata"] = {"user_id": request.user}
+        if request.metadata is not None and not self.own:
+            self.lost.append(request.name_of("metadata"))
+        elif request.metadata:
+            out["metadata"] = out.get("metadata", {}) | request.metadata
         if request.tier is not None:
             tier = request.tier if self.own else _TIERS.get(request.tier)
             if tier is None:
@@ -261,10 +275,10 @@ class _RequestWriter:
             out["cache_control"] = write_cache(request.cache)
 
     def _rest(self, out: dict[str, Any]) -> None:
-        for name, nothing in _UNKNOWN_HERE.items():
-            value = getattr(self.request, name)
-            if value is not None and value not in nothing:
-                self.lost.append(self.request.name_of(name))
+        if (values := _unknown_here(self.request)) != _ALL_UNSET:
+            for (name, nothing), value in zip(_UNKNOWN_HERE.items(), values, strict=True):
+                if value is not None and value not in nothing:
+                    self.lost.append(self.request.name_of(name))
         for name, value in self.request.extra.items():
             if not self.own:
                 self.lost.append(name)

@@ -35,6 +35,8 @@ def turns(messages: list[Message], role_of: Callable[[Message], str]) -> list[Tu
 
 
 def _ordered(turn: Turn) -> list[Part]:
+    if len(turn.parts) < 2:
+        return turn.parts
     if turn.role == "user":
         return sorted(turn.parts, key=lambda part: not isinstance(part, ToolResult))
     if turn.role == "assistant" and _thinks_late(turn.parts):
