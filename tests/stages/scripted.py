@@ -92,12 +92,14 @@ class Ring:
 
     keys: dict[bytes, Key]
     waited: int = 0
+    loaded: bool = False
 
     def find(self, secret: bytes) -> Key | None:
         return self.keys.get(secret)
 
     async def ready(self) -> None:
         self.waited += 1
+        self.loaded = True
 
 
 @dataclass

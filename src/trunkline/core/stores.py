@@ -22,6 +22,11 @@ class KeyRing(Protocol):
         """The key of this secret, disabled and expired ones included, or None. Never touches the disk."""
         ...
 
+    @property
+    def loaded(self) -> bool:
+        """Whether there are keys to look up, be they none."""
+        ...
+
     async def ready(self) -> None:
         """Wait until the keys have been loaded once. Raises `Overloaded` after a bounded wait."""
         ...

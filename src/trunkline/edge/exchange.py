@@ -36,17 +36,18 @@ _MISTAKE = last_word(b"500 Internal Server Error", b"The gateway made a mistake;
 
 
 class Exchange:
-    """`protocol` is told by `on_response_complete` when the answer has gone out."""
+    """`protocol` is told by `on_response_complete` when the answer has gone out; `task` is what `run` runs in."""
 
     __slots__ = (
         "_body", "_chunked", "_ended", "_expects", "_head", "_left", "_protocol", "_transport", "_waiter",
-        "disconnected", "flow", "keep_alive", "response_complete", "response_started", "scope",
+        "disconnected", "flow", "keep_alive", "response_complete", "response_started", "scope", "task",
     )  # fmt: skip
 
     def __init__(self, scope: Any, protocol: Any, flow: FlowControl, keep_alive: bool, expects: bool) -> None:
         self.scope = scope
         self.flow = flow
         self.keep_alive = keep_alive
+        self.task: Any = None
         self.disconnected = False
         self.response_started = False
         self.response_complete = False
@@ -107,6 +108,8 @@ class Exchange:
             await app(self.scope, self.receive, self.send)
         except BaseException as error:
             log.error("a mistake of the gateway's own", exc_info=error)
+        finally:
+            self._protocol.tasks.discard(self.task)
         if self.response_complete or self.disconnected:
             return
         if not self.response_started:

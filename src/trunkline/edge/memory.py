@@ -11,7 +11,6 @@ import ctypes
 import gc
 import sys
 
-
 THRESHOLDS = (10_000, 20, 50)
 """A call's objects die by reference counting; looking for cycles ten times less often saves a twentieth of its CPU."""
 

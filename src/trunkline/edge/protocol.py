@@ -210,12 +210,5 @@ class _Bounded(HttpToolsProtocol):
 
     def _answer(self, exchange: Exchange) -> None:
         self._running = exchange
-        self._task = task = self.loop.create_task(self._run(exchange))
+        self._task = exchange.task = task = self.loop.create_task(exchange.run(self.app))
         self.tasks.add(task)
-
-    async def _run(self, exchange: Exchange) -> None:
-        task = self._task
-        try:
-            await exchange.run(self.app)
-        finally:
-            self.tasks.discard(task)

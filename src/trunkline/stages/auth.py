@@ -49,7 +49,8 @@ class Auth:
                 "No API key was given. Send it as `Authorization: Bearer <key>` or as `x-api-key: <key>`.",
                 code="missing_api_key",
             )
-        await ring.ready()
+        if not ring.loaded:
+            await ring.ready()
         key = ring.find(secret)
         if key is None:
             raise Unauthenticated("This API key is not known here.")

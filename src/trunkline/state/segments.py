@@ -51,7 +51,7 @@ class Segment:
             self.first_at = time.monotonic()
 
     def _grown(self, end: int) -> mmap.mmap:
-        """The file's map, with room up to `end`, more if the disk has it. Raises `OSError`; nothing has changed then."""
+        """The file's map, with room up to `end`, more if the disk has it. Raises `OSError`, changing nothing."""
         try:
             room = self._make_room(-(-end // ROOM) * ROOM)
         except OSError:
