@@ -6,6 +6,7 @@ prompt cache matches prefixes of bytes, so a growing conversation must only ever
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -42,6 +43,11 @@ _PLAIN = (
 _OWN = ("top_k", "metadata")
 """The same, for those who speak this dialect: only some hosts know `top_k`, and `metadata` labels a stored answer."""
 
+_settings = attrgetter(*_PLAIN, *_OWN)
+"""Their values at once: mostly none is set, and to find that out costs a tenth of asking one by one (2 µs)."""
+
+_ALL_UNSET = (None,) * len(_PLAIN + _OWN)
+
 _TIERS = {"standard_only": "default"}
 """Anthropic's service tiers by OpenAI's names; the others are called the same."""
 
@@ -61,24 +67,18 @@ class _RequestWriter:
     def body(self, model: str) -> Json:
         request = self.request
         out: Json = {"model": model, "messages": self._messages()}
-        self._tools(out)
-        if request.output is not None and self._carried("output"):
+        if request.tools or request.tool_choice is not None:
+            self._tools(out)
+        if request.output is not None and self._takes("output"):
             out["response_format"] = _output(request.output)
-        if self._carried("max_tokens"):
+        if request.max_tokens is not None and self._takes("max_tokens"):
             out[self.quirks.max_tokens_field] = request.max_tokens
-        for name in _PLAIN:
-            if self._carried(name):
-                out[name] = getattr(request, name)
-        for name in _OWN:
-            if self._carried(name):
-                if self.own:
-                    out[name] = getattr(request, name)
-                else:
-                    self.lost.append(request.name_of(name))
-        if request.reasoning is not None and self._carried("reasoning"):
+        if (settings := _settings(request)) != _ALL_UNSET:
+            self._put(settings, out)
+        if request.reasoning is not None and self._takes("reasoning"):
             self._reasoning(request.reasoning, out)
-        if self._carried("tier"):
-            out["service_tier"] = _TIERS.get(request.tier or "", request.tier)
+        if request.tier is not None and self._takes("tier"):
+            out["service_tier"] = _TIERS.get(request.tier, request.tier)
         if request.stream:
             out["stream"] = True
             if self.quirks.stream_usage:
@@ -86,10 +86,17 @@ class _RequestWriter:
         self._rest(out)
         return out
 
-    def _carried(self, name: str) -> bool:
-        """Whether the field is set and this model takes it; a refused one is reported."""
-        if getattr(self.request, name) is None:
-            return False
+    def _put(self, settings: tuple[Any, ...], out: Json) -> None:
+        for name, value in zip(_PLAIN + _OWN, settings, strict=True):
+            if value is None or not self._takes(name):
+                continue
+            if self.own or name not in _OWN:
+                out[name] = value
+            else:
+                self.lost.append(self.request.name_of(name))
+
+    def _takes(self, name: str) -> bool:
+        """Whether this model takes the field; a refused one is reported."""
         if name in self.quirks.drop:
             self.lost.append(self.request.name_of(name))
             return False
@@ -131,9 +138,12 @@ class _RequestWriter:
             if message.role == "tool":
                 out += self._tool_messages(message, seen)
                 continue
-            out += self._shown(seen)
+            if seen:
+                out += self._shown(seen)
             out.append(self._message(message))
-        return out + self._shown(seen)
+        if seen:
+            out += self._shown(seen)
+        return out
 
     def _shown(self, seen: list[Part]) -> list[Json]:
         written = self.content.parts(seen)
@@ -141,7 +151,7 @@ class _RequestWriter:
         return [{"role": "user", "content": written}] if written else []
 
     def _message(self, message: Message) -> Json:
-        if message.role == "assistant":
+        if message.role == "assistant" and not _plain(message):
             out = self._assistant(message)
         else:
             role = "system" if message.role == "developer" and not self.quirks.developer_role else message.role
@@ -192,7 +202,7 @@ class _RequestWriter:
             out["tools"] = tools
             if choice is not None:
                 out["tool_choice"] = _tool_choice(choice, tools)
-            if self._carried("parallel_tool_calls"):
+            if request.parallel_tool_calls is not None and self._takes("parallel_tool_calls"):
                 out["parallel_tool_calls"] = request.parallel_tool_calls
         elif choice is not None and choice.mode in {"required", "tool"}:
             self.lost.append(request.name_of("tool_choice"))
@@ -205,6 +215,11 @@ class _RequestWriter:
             return None
         function = _set(name=tool.name, description=tool.description, parameters=tool.schema, strict=tool.strict)
         return self.content.marked({"type": "function", "function": function}, tool)
+
+
+def _plain(message: Message) -> bool:
+    """Whether it is one text: an assistant's is then written like anybody's."""
+    return len(message.parts) == 1 and type(message.parts[0]) is Text
 
 
 def _set(**fields: Any) -> Json:
