@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from operator import attrgetter
+from typing import Any
 
 from trunkline.core.errors import GatewayError
 from trunkline.core.events import ArgumentsDelta, Event, Failed, ReasoningDelta, TextDelta
 from trunkline.core.usage import Usage
 from trunkline.dialects.base import Dialect, Reader, Writer
 from trunkline.policy.estimate import BYTES_PER_TOKEN
+
+_WORDS: dict[type, Callable[[Any], str]] = {
+    TextDelta: attrgetter("text"),
+    ReasoningDelta: attrgetter("text"),
+    ArgumentsDelta: attrgetter("json"),
+}
+"""The events that bring the model's words, and where they hold them."""
 
 
 class Translation:
@@ -58,15 +67,15 @@ class Translation:
         if self.error is not None:
             return b""
         out = b""
+        write = self._writer.feed
         for event in events:
-            match event:
-                case TextDelta(_, text) | ReasoningDelta(_, text) | ArgumentsDelta(_, text):
-                    self._characters += len(text)
-                case Usage():
-                    self.usage = event
-                case Failed(error):
-                    self.error = error
-            out += self._writer.feed(event)
+            if (words := _WORDS.get(type(event))) is not None:
+                self._characters += len(words(event))
+            elif type(event) is Usage:
+                self.usage = event
+            elif type(event) is Failed:
+                self.error = event.error
+            out += write(event)
         return out
 
 

@@ -9,7 +9,7 @@ a delta in a block of another kind opens its own, a second `message_start` is pa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -132,186 +132,211 @@ class AnswerReader:
             if self._ended:
                 break
             try:
-                out += self._payload(name, payload)
+                self._payload(name, payload, out)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError, KeyError, AttributeError):
                 if torn:
                     break
                 out += self._fail(UpstreamProtocol("The upstream sent an event that is not a Messages event."))
         return out
 
-    def _payload(self, name: bytes, payload: bytes) -> Iterable[Event]:
+    def _payload(self, name: bytes, payload: bytes, out: list[Event]) -> None:
         if name != b"content_block_delta":
-            return self._event(_decode(payload))
+            self._event(_decode(payload), out)
+            return
         try:
             wire = _decode_delta(payload)
         except msgspec.ValidationError:
-            return self._unusual_delta(_decode(payload))
-        return self._delta(wire)
+            self._unusual_delta(_decode(payload), out)
+            return
+        self._delta(wire, out)
 
-    def _delta(self, wire: _Delta) -> Iterable[Event]:
+    def _delta(self, wire: _Delta, out: list[Event]) -> None:
         match wire.delta:
             case _Text(text):
-                return self._said(wire.index, "text", TextDelta, text)
+                self._said(wire.index, "text", TextDelta, text, out)
             case _Thought(text):
-                return self._said(wire.index, "reasoning", ReasoningDelta, text)
+                self._said(wire.index, "reasoning", ReasoningDelta, text, out)
             case _Signature(signature):
-                return self._said(wire.index, "reasoning", SignatureDelta, signature)
+                self._said(wire.index, "reasoning", SignatureDelta, signature, out)
             case _Arguments(text):
                 if self._kind != "tool_call" or wire.index != self._block:
-                    return self._opaque_delta(wire.index, {"type": "input_json_delta", "partial_json": text})
-                if not text:
-                    return ()
-                self._input = None
-                return (ArgumentsDelta(self._part, text),)
+                    self._opaque_delta(wire.index, {"type": "input_json_delta", "partial_json": text}, out)
+                elif text:
+                    self._input = None
+                    out.append(ArgumentsDelta(self._part, text))
 
-    def _said(self, block: int, kind: PartKind, delta: Callable[[int, str], Event], text: str) -> Iterable[Event]:
-        if self._kind == kind and self._block == block:
-            return (delta(self._part, text),) if text else ()
-        # It does not belong to the open part: a part of its own.
-        return [*self._close(), self._open(block, kind), delta(self._part, text)]
+    def _said(
+        self, block: int, kind: PartKind, delta: Callable[[int, str], Event], text: str, out: list[Event]
+    ) -> None:
+        if self._kind != kind or self._block != block:
+            # It does not belong to the open part: a part of its own.
+            self._close(out)
+            self._open(block, kind, out)
+        elif not text:
+            return
+        out.append(delta(self._part, text))
 
-    def _unusual_delta(self, wire: dict[str, Any]) -> Iterator[Event]:
+    def _unusual_delta(self, wire: dict[str, Any], out: list[Event]) -> None:
         """A citation, or a kind of delta that we do not know."""
         delta: dict[str, Any] = wire["delta"]
         if delta.get("type") == "citations_delta" and self._kind == "text":
-            yield CitationDelta(self._part, delta["citation"])
+            out.append(CitationDelta(self._part, delta["citation"]))
         else:
-            yield from self._opaque_delta(wire["index"], delta)
+            self._opaque_delta(wire["index"], delta, out)
 
-    def _opaque_delta(self, block: int, delta: dict[str, Any]) -> Iterator[Event]:
+    def _opaque_delta(self, block: int, delta: dict[str, Any], out: list[Event]) -> None:
         if self._part < 0 or block != self._block:
             raise KeyError(block)  # of a block that is not open: nobody could make sense of it
-        yield OpaqueDelta(self._part, delta)
+        out.append(OpaqueDelta(self._part, delta))
 
-    def _event(self, wire: dict[str, Any]) -> Iterable[Event]:
+    def _event(self, wire: dict[str, Any], out: list[Event]) -> None:
         match wire.get("type"):
             case "content_block_start":
-                return self._block_start(wire["index"], wire["content_block"])
+                self._block_start(wire["index"], wire["content_block"], out)
             case "content_block_stop":
-                return self._close()
+                self._close(out)
             case "content_block_delta":  # from a host that does not name its events
-                return self._unnamed_delta(wire)
+                self._unnamed_delta(wire, out)
             case "message_start":
-                return self._start(wire["message"])
+                self._start(wire["message"], _ENVELOPE, out)
             case "message_delta":
                 self._usage = merge_usage(self._usage, wire.get("usage"))
                 self._last = {**wire, "delta": self._last.get("delta", {}) | (wire.get("delta") or {})}
-                return ()
             case "message_stop":
-                return self._stop()
+                self._stop(out)
             case "error":
-                return self._fail(in_band_error(wire))
+                out += self._fail(in_band_error(wire))
             case _:  # ping, and events yet to be invented
-                return ()
+                pass
 
-    def _unnamed_delta(self, wire: dict[str, Any]) -> Iterable[Event]:
+    def _unnamed_delta(self, wire: dict[str, Any], out: list[Event]) -> None:
         try:
-            return self._delta(msgspec.convert(wire, _Delta))
+            known = msgspec.convert(wire, _Delta)
         except msgspec.ValidationError:
-            return self._unusual_delta(wire)
+            self._unusual_delta(wire, out)
+            return
+        self._delta(known, out)
 
-    def _start(self, message: dict[str, Any]) -> Iterator[Event]:
+    def _start(self, message: dict[str, Any], known: frozenset[str], out: list[Event]) -> None:
         if self._started:
             return
         self._started = True
         self._usage = merge_usage({}, message.get("usage"))
-        extra = _without(message, _ENVELOPE)
+        extra = _without(message, known)
         if self._usage:
-            extra["usage"] = dict(self._usage)
-        yield Started(str(message.get("id") or ""), str(message.get("model") or ""), 0, extra or None, NAME)
+            extra["usage"] = self._usage
+        out.append(Started(str(message.get("id") or ""), str(message.get("model") or ""), 0, extra or None, NAME))
 
-    def _stop(self) -> Iterator[Event]:
-        yield from self._close()
+    def _stop(self, out: list[Event]) -> None:
+        self._close(out)
+        out.append(_finished(self._last.get("delta") or {}, self._last))
         self._ended = True
-        delta = dict(self._last.pop("delta", {}))
-        wire = delta.pop("stop_reason", None)
-        sequence = delta.pop("stop_sequence", None)
-        extra = {name: value for name, value in self._last.items() if name not in {"type", "usage"}}
-        if wire is not None and wire not in REASONS:
-            delta["stop_reason"] = wire
-        if delta := _without(delta, frozenset()):
-            extra["delta"] = delta
-        if usage := _without(self._last.get("usage") or {}, COUNTED):
-            extra["usage"] = usage
-        yield Finished(
-            REASONS.get(wire or "", "stop"),
-            stop_sequence=sequence,
-            details=delta.get("stop_details"),
-            extra=extra or None,
-        )
         if self._usage:
-            yield read_usage(self._usage)
+            out.append(read_usage(self._usage))
 
     # ── Blocks ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _block_start(self, block: int, wire: dict[str, Any]) -> Iterator[Event]:
-        yield from self._close()
+    def _block_start(self, block: int, wire: dict[str, Any], out: list[Event]) -> None:
+        self._close(out)
         kind = _KINDS.get(wire["type"], "opaque")
         match kind:
+            case "text":
+                self._open(block, kind, out, data=_without(wire, _OWN_FIELDS[kind]))
+                if text := wire.get("text"):
+                    out.append(TextDelta(self._part, text))
+                for citation in wire.get("citations") or ():
+                    out.append(CitationDelta(self._part, citation))
+            case "reasoning":
+                self._open(block, kind, out, data=_without(wire, _OWN_FIELDS[kind]))
+                if thought := wire.get("thinking"):
+                    out.append(ReasoningDelta(self._part, thought))
+                if signature := wire.get("signature"):
+                    out.append(SignatureDelta(self._part, signature))
             case "tool_call":
-                yield self._open(block, kind, wire["id"], wire["name"], _without(wire, _OWN_FIELDS[kind]))
+                self._open(block, kind, out, (wire["id"], wire["name"]), _without(wire, _OWN_FIELDS[kind]))
                 self._input = wire.get("input") or {}
             case "redacted_reasoning":
-                yield self._open(block, kind, data={"data": wire["data"]})
-            case "opaque":
-                yield self._open(block, kind, data=wire)
+                self._open(block, kind, out, data={"data": wire["data"]})
             case _:
-                yield self._open(block, kind, data=_without(wire, _OWN_FIELDS[kind]))
-        if text := wire.get("text") if kind == "text" else None:
-            yield TextDelta(self._part, text)
-        if thought := wire.get("thinking") if kind == "reasoning" else None:
-            yield ReasoningDelta(self._part, thought)
-        if signature := wire.get("signature") if kind == "reasoning" else None:
-            yield SignatureDelta(self._part, signature)
-        for citation in (wire.get("citations") if kind == "text" else None) or ():
-            yield CitationDelta(self._part, citation)
+                self._open(block, kind, out, data=wire)
 
     def _open(
-        self, block: int, kind: PartKind, id: str = "", name: str = "", data: dict[str, Any] | None = None
-    ) -> PartStarted:
+        self,
+        block: int,
+        kind: PartKind,
+        out: list[Event],
+        called: tuple[str, str] = ("", ""),
+        data: dict[str, Any] | None = None,
+    ) -> None:
+        """`called`: a call's id and name."""
         if not self._started:
             raise KeyError("message_start")
         self._part, self._block, self._kind = self._parts, block, kind
         self._parts += 1
-        return PartStarted(self._part, kind, 0, id, name, data or None)
+        out.append(PartStarted(self._part, kind, 0, *called, data or None))
 
-    def _close(self) -> Iterator[Event]:
+    def _close(self, out: list[Event]) -> None:
         if self._part < 0:
             return
         if self._input is not None:  # no delta came: a call without arguments, or one that began with all of them
-            yield ArgumentsDelta(self._part, _encode(self._input).decode())
-        yield PartFinished(self._part)
-        self._part, self._block, self._kind, self._input = -1, -1, None, None
+            out.append(ArgumentsDelta(self._part, _encode(self._input).decode()))
+            self._input = None
+        out.append(PartFinished(self._part))
+        self._part, self._block, self._kind = -1, -1, None
 
     # ── Whole answers ──────────────────────────────────────────────────────────────────────────────────────────────
 
     def _whole(self) -> list[Event]:
         try:
-            message = _decode(bytes(self._body))
+            message = _decode(self._body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return self._fail(UpstreamBroken("The upstream's answer is not whole: it does not end as JSON."))
         try:
             match message["type"]:
                 case "message":
-                    return list(self._message(message))
+                    return self._message(message)
                 case "error":
                     return self._fail(in_band_error(message))
         except (TypeError, KeyError, AttributeError):
             pass
         return self._fail(UpstreamProtocol("The upstream's answer is not a Messages answer."))
 
-    def _message(self, message: dict[str, Any]) -> Iterator[Event]:
-        yield from self._start({name: value for name, value in message.items() if name not in _LATE})
+    def _message(self, message: dict[str, Any]) -> list[Event]:
+        out: list[Event] = []
+        self._start(message, _WHOLE, out)
         for index, block in enumerate(message["content"]):
-            yield from self._block_start(index, block)
-        delta = {name: message[name] for name in ("stop_reason", "stop_sequence", *_LATE) if name in message}
-        self._last = {"delta": delta}
-        yield from self._stop()
+            self._block_start(index, block, out)
+        self._last = {"delta": {name: message[name] for name in _AT_END if name in message}}
+        self._stop(out)
+        return out
 
 
-_LATE = ("stop_details", "container")
-"""Fields that a stream tells at its end."""
+def _finished(delta: dict[str, Any], beside: dict[str, Any]) -> Finished:
+    """The end as `message_delta` has it: what is `beside` the delta in it goes into `extra`."""
+    wire = delta.get("stop_reason")
+    more = _without(delta, _STOP)
+    if wire is not None and wire not in REASONS:
+        more["stop_reason"] = wire
+    extra = {} if _ENDING.issuperset(beside) else {name: beside[name] for name in beside if name not in _ENDING}
+    if more:
+        extra["delta"] = more
+    if usage := _without(beside.get("usage") or {}, COUNTED):
+        extra["usage"] = usage
+    reason = REASONS.get(wire or "", "stop")
+    return Finished(reason, 0, delta.get("stop_sequence"), more.get("stop_details"), extra or None)
+
+
+_LATE = frozenset({"stop_details", "container"})
+"""Fields that a stream tells at its end, and a whole answer beside the others."""
+
+_STOP = frozenset({"stop_reason", "stop_sequence"})
+_AT_END = ("stop_reason", "stop_sequence", "stop_details", "container")
+_WHOLE = _ENVELOPE | _LATE
+_ENDING = frozenset({"type", "delta", "usage"})
+"""Fields of `message_delta` that are read one by one."""
 
 
 def _without(wire: dict[str, Any], known: frozenset[str]) -> dict[str, Any]:
+    if known.issuperset(wire):
+        return {}
     return {name: value for name, value in wire.items() if name not in known and value is not None}

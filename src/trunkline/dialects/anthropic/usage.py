@@ -25,7 +25,8 @@ def merge_usage(before: dict[str, Any], after: Any) -> dict[str, Any]:
     """The later report over the earlier one; nulls say nothing."""
     if type(after) is not dict:
         return before
-    return before | {name: value for name, value in after.items() if value is not None}
+    said = {name: value for name, value in after.items() if value is not None}
+    return before | said if before else said
 
 
 def read_usage(wire: dict[str, Any]) -> Usage:
@@ -35,7 +36,7 @@ def read_usage(wire: dict[str, Any]) -> Usage:
         input=_count(wire, "input_tokens") + read + written,
         cache_read=read,
         cache_write=written,
-        cache_write_1h=min(written, _count(wire.get("cache_creation"), "ephemeral_1h_input_tokens")),
+        cache_write_1h=min(written, _count(wire.get("cache_creation"), "ephemeral_1h_input_tokens")) if written else 0,
         output=_count(wire, "output_tokens"),
         reasoning=_count(wire.get("output_tokens_details"), "thinking_tokens"),
     )
