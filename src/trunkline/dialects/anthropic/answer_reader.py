@@ -273,7 +273,7 @@ class AnswerReader:
             raise KeyError("message_start")
         self._part, self._block, self._kind = self._parts, block, kind
         self._parts += 1
-        out.append(PartStarted(self._part, kind, 0, *called, data or None))
+        out.append(PartStarted(self._part, kind, 0, called[0], called[1], data or None))
 
     def _close(self, out: list[Event]) -> None:
         if self._part < 0:
@@ -317,11 +317,11 @@ def _finished(delta: dict[str, Any], beside: dict[str, Any]) -> Finished:
     more = _without(delta, _STOP)
     if wire is not None and wire not in REASONS:
         more["stop_reason"] = wire
-    extra = {} if _ENDING.issuperset(beside) else {name: beside[name] for name in beside if name not in _ENDING}
+    extra = {name: value for name, value in beside.items() if name not in _ENDING}
     if more:
         extra["delta"] = more
-    if usage := _without(beside.get("usage") or {}, COUNTED):
-        extra["usage"] = usage
+    if (usage := beside.get("usage")) and (uncounted := _without(usage, COUNTED)):
+        extra["usage"] = uncounted
     reason = REASONS.get(wire or "", "stop")
     return Finished(reason, 0, delta.get("stop_sequence"), more.get("stop_details"), extra or None)
 

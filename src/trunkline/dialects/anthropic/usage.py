@@ -25,7 +25,9 @@ def merge_usage(before: dict[str, Any], after: Any) -> dict[str, Any]:
     """The later report over the earlier one; nulls say nothing."""
     if type(after) is not dict:
         return before
-    said = {name: value for name, value in after.items() if value is not None}
+    said: dict[str, Any] = after
+    if None in said.values():
+        said = {name: value for name, value in said.items() if value is not None}
     return before | said if before else said
 
 

@@ -12,6 +12,7 @@ recognised first; whatever else a chunk may say is read the general way.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -42,6 +43,8 @@ from trunkline.dialects.openai_chat.wire import Call, Choice, Chunk, Delta, deco
 from trunkline.dialects.sse import EventTooLarge, Splitter, events
 
 _STARTED_EXTRA = ("service_tier", "system_fingerprint", "provider")
+_started_extra = attrgetter(*_STARTED_EXTRA)
+_NUMBER = (int, float)
 
 
 class _Alternative:
@@ -88,10 +91,11 @@ class AnswerReader:
     def eof(self) -> Iterable[Event]:
         out: list[Event] = []
         if self._splitter is None:
-            self._chunk(bytes(self._body), out)
+            self._chunk(self._body, out)
         else:
             out += self._events(self._splitter.eof(), torn=True)
-        return out + self._close()
+        out += self._close()
+        return out
 
     def _events(self, block: bytes, torn: bool = False) -> list[Event]:
         """`torn`: the stream ended inside this block, so that it may be half an event."""
@@ -105,7 +109,7 @@ class AnswerReader:
                 self._chunk(payload, out, torn)
         return out
 
-    def _chunk(self, payload: bytes, out: list[Event], torn: bool = False) -> None:
+    def _chunk(self, payload: bytes | bytearray, out: list[Event], torn: bool = False) -> None:
         try:
             chunk = decode_chunk(payload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -130,8 +134,9 @@ class AnswerReader:
     def _start(self, chunk: Chunk, out: list[Event]) -> None:
         if not self._started and (chunk.choices or chunk.id):
             self._started = True
-            extra = {name: value for name in _STARTED_EXTRA if (value := getattr(chunk, name)) is not None}
-            created = chunk.created if isinstance(chunk.created, int | float) else 0
+            told = zip(_STARTED_EXTRA, _started_extra(chunk), strict=True)
+            extra = {name: value for name, value in told if value is not None}
+            created = chunk.created if isinstance(chunk.created, _NUMBER) else 0
             out.append(Started(str(chunk.id or ""), str(chunk.model or ""), int(created), extra or None, NAME))
         self._filtered = chunk.prompt_filter_results or self._filtered
         if self._started and self._filtered:
@@ -187,7 +192,8 @@ class AnswerReader:
     # ── Deltas ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _delta(self, choice: _Alternative, delta: Delta, out: list[Event]) -> None:
-        self._reasoning(choice, delta, out)
+        if delta.reasoning_content or delta.reasoning or delta.reasoning_details:
+            self._reasoning(choice, delta, out)
         content = delta.content
         if type(content) is str:
             self._text(choice, "text", content, out)
@@ -278,10 +284,12 @@ class AnswerReader:
         """Make this part the open one of its choice; nothing to do if it is already. `called`: a call's id and name."""
         if choice.kind == kind and choice.slot == slot:
             return
-        _end(choice, out)
-        choice.kind, choice.slot, choice.part = kind, slot, self._parts
-        self._parts += 1
-        out.append(PartStarted(choice.part, kind, choice.index, *called, data))
+        if choice.kind is not None:
+            _end(choice, out)
+        part = self._parts
+        choice.kind, choice.slot, choice.part = kind, slot, part
+        self._parts = part + 1
+        out.append(PartStarted(part, kind, choice.index, called[0], called[1], data))
 
     # ── The end ────────────────────────────────────────────────────────────────────────────────────────────────────
 

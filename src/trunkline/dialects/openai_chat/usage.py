@@ -39,16 +39,19 @@ class WireUsage(Struct):
     cached_tokens: int | None = None
 
 
+_NO_INPUT, _NO_OUTPUT = InputDetails(), OutputDetails()
+
+
 def read_usage(value: Any) -> Usage | None:
     """None where the object is no count of tokens: that costs us the count, never the answer."""
     try:
         wire = msgspec.convert(value, WireUsage, strict=False)
     except msgspec.ValidationError:
         return None
-    given, taken = wire.prompt_tokens_details or InputDetails(), wire.completion_tokens_details or OutputDetails()
+    given, taken = wire.prompt_tokens_details or _NO_INPUT, wire.completion_tokens_details or _NO_OUTPUT
     read = given.cached_tokens or wire.prompt_cache_hit_tokens or wire.num_cached_tokens or wire.cached_tokens or 0
     prompt, audio = wire.prompt_tokens or 0, given.audio_tokens or 0
-    whole = prompt + sum(part for part in (read, audio) if part > prompt)
+    whole = prompt + (read if read > prompt else 0) + (audio if audio > prompt else 0)
     said, thought = wire.completion_tokens or 0, taken.reasoning_tokens or 0
     apart = thought > said or (wire.total_tokens or 0) - prompt - said == thought
     return Usage(
