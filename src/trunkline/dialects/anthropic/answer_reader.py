@@ -242,15 +242,15 @@ class AnswerReader:
         match kind:
             case "text":
                 self._open(block, kind, out, data=_without(wire, _OWN_FIELDS[kind]))
-                if text := wire.get("text"):
+                if text := _checked(wire.get("text") or "", str):
                     out.append(TextDelta(self._part, text))
                 for citation in wire.get("citations") or ():
-                    out.append(CitationDelta(self._part, citation))
+                    out.append(CitationDelta(self._part, _checked(citation, dict)))
             case "reasoning":
                 self._open(block, kind, out, data=_without(wire, _OWN_FIELDS[kind]))
-                if thought := wire.get("thinking"):
+                if thought := _checked(wire.get("thinking") or "", str):
                     out.append(ReasoningDelta(self._part, thought))
-                if signature := wire.get("signature"):
+                if signature := _checked(wire.get("signature") or "", str):
                     out.append(SignatureDelta(self._part, signature))
             case "tool_call":
                 self._open(block, kind, out, (wire["id"], wire["name"]), _without(wire, _OWN_FIELDS[kind]))
@@ -334,6 +334,13 @@ _AT_END = ("stop_reason", "stop_sequence", "stop_details", "container")
 _WHOLE = _ENVELOPE | _LATE
 _ENDING = frozenset({"type", "delta", "usage"})
 """Fields of `message_delta` that are read one by one."""
+
+
+def _checked(value: Any, kind: type) -> Any:
+    """Raises TypeError where a host put something else, so that it is told as the upstream's mistake."""
+    if type(value) is not kind:
+        raise TypeError(value)
+    return value
 
 
 def _without(wire: dict[str, Any], known: frozenset[str]) -> dict[str, Any]:

@@ -271,7 +271,7 @@ def _tools(top: Fields, name: str) -> list[Tool | ForeignTool]:
 
 def _tool(fields: Fields) -> Tool | ForeignTool:
     whole = dict(fields.left)
-    if (fields.any("type") or "function") != "function":
+    if (fields.get("type", str) or "function") != "function":
         return ForeignTool(NAME, whole, fields.at)
     function = fields.inner("function")
     name, description = function.need("name", str), function.get("description", str)

@@ -228,11 +228,16 @@ def _set(**fields: Any) -> Json:
 
 
 def _tool_choice(choice: ToolChoice, tools: list[Json]) -> Any:
-    kinds = {named["name"]: tool["type"] for tool in tools if isinstance(named := tool.get(tool["type"]), dict)}
+    kinds = {name: tool["type"] for tool in tools if isinstance(name := _name(tool), str)}
     if choice.allowed is not None:
         allowed = [_named(name, kinds) for name in choice.allowed]
         return {"type": "allowed_tools", "allowed_tools": {"mode": choice.mode, "tools": allowed}}
     return _named(choice.name or "", kinds) if choice.mode == "tool" else choice.mode
+
+
+def _name(tool: Json) -> Any:
+    named = tool.get(tool["type"])
+    return named.get("name") if isinstance(named, dict) else None
 
 
 def _named(name: str, kinds: dict[str, str]) -> Json:
