@@ -191,8 +191,8 @@ def _models(config: Config, providers: dict[str, Provider]) -> dict[str, list[Ta
             found.append(target(providers[provider], model, row.base_model))
         return found
 
-    out: dict[str, list[Target]] = {}
-    for name, model in config.models.items():
-        chain = [each for one in (name, *model.fallback) for each in own(one)]
-        out[name] = list({each.name: each for each in chain}.values())
-    return out
+    def chain(name: str) -> list[Target]:
+        return [*own(name), *(each for fallback in config.models[name].fallback for each in chain(fallback))]
+
+    # The configuration is refused where fallbacks run in a circle, so this ends.
+    return {name: list({each.name: each for each in chain(name)}.values()) for name in config.models}

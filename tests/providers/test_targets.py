@@ -47,7 +47,7 @@ def provider(name: str = "p", **settings: object) -> Provider:
 def test_where_a_call_goes(settings: dict[str, str], address: tuple[str, str, int], path: bytes) -> None:
     bound = provider(**settings)
     assert (bound.scheme, bound.host, bound.port) == address
-    assert target(bound, "my model/1").path("generate") == path
+    assert target(bound, "my model/1").paths["generate"] == path
 
 
 @pytest.mark.parametrize(
@@ -76,8 +76,8 @@ def test_a_provider_never_shows_its_credential() -> None:
 
 
 def test_only_anthropic_counts_tokens_upstream() -> None:
-    assert target(provider(kind="anthropic"), "m").path("count_tokens") == b"/v1/messages/count_tokens"
-    assert target(provider(kind="openai"), "m").path("count_tokens") is None
+    assert target(provider(kind="anthropic"), "m").paths["count_tokens"] == b"/v1/messages/count_tokens"
+    assert "count_tokens" not in target(provider(kind="openai"), "m").paths
 
 
 @pytest.mark.parametrize(
@@ -148,6 +148,20 @@ def test_a_name_that_stands_for_nothing_gets_a_hint(name: str, words: str) -> No
         directory(smart=["openai/gpt-4.1"]).resolve(name)
     assert words in caught.value.message
     assert caught.value.param == "model"
+
+
+@pytest.mark.parametrize(
+    ("model", "name"), [("gpt-7", "openai/gpt-7"), ("o3", "openai/o3"), ("claude-zebra-9", "claude/claude-zebra-9")]
+)
+def test_a_bare_id_may_mean_one_family(model: str, name: str) -> None:
+    assert named(directory().resolve(model)) == [name]
+
+
+def test_a_compatible_hosts_price_is_unknown_unless_named() -> None:
+    row = {"kind": "openai-compatible", "base_url": "http://127.0.0.1:1"}
+    assert target(provider(**row), "m").price_model == "unknown:m"
+    assert target(provider(**row, prices="deepseek"), "m").price_model == "deepseek:m"
+    assert target(provider(**row, prices="free"), "m").price_model is None
 
 
 def test_a_bare_id_means_the_only_provider() -> None:

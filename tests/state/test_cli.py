@@ -184,3 +184,12 @@ def test_moments_and_spans() -> None:
             moment(wrong, 0.0)
         with pytest.raises(click.BadParameter):
             seconds(wrong)
+
+
+def test_a_database_that_is_not_there_is_an_error_and_is_not_made(tmp_path: Path) -> None:
+    """An empty table would look like no spend."""
+    missing = tmp_path / "nope.db"
+    result = CliRunner().invoke(usage, ["--database", f"sqlite:///{missing}"])
+    assert result.exit_code == 1
+    assert "there is no database at" in result.output
+    assert not missing.exists()

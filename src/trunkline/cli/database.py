@@ -34,8 +34,9 @@ def options(command: Command) -> Command:
 
 
 @contextmanager
-def opened(config: str | None, url: str | None) -> Iterator[tuple[Database, bytes]]:
-    """The migrated database and its server secret. What goes wrong inside ends the command with one clear line."""
+def opened(config: str | None, url: str | None, create: bool = False) -> Iterator[tuple[Database, bytes]]:
+    """The migrated database and its server secret. What goes wrong inside ends the command with one clear line; so does
+    a file that is not there, unless the command may create it: a typing error must not look like no spend."""
     from sqlalchemy.exc import SQLAlchemyError
 
     from trunkline.config import ConfigError
@@ -46,7 +47,10 @@ def opened(config: str | None, url: str | None) -> Iterator[tuple[Database, byte
 
     try:
         durable, auth_secret = _configured(config, url)
-        database = Database(locate(durable))
+        location = locate(durable)
+        if location.path is not None and not location.path.exists() and not create:
+            raise StateError(f"state.durable: there is no database at {location.shown} yet; is the path right?")
+        database = Database(location)
     except (ConfigError, StateError) as error:
         raise click.ClickException(str(error)) from None
     try:

@@ -66,7 +66,7 @@ def create(name: str, config: str | None, database: str | None, **fields: Any) -
         capture=fields["capture"],
         metadata=_metadata(fields["metadata"]),
     )
-    with db.opened(config, database) as (opened, server_secret):
+    with db.opened(config, database, create=True) as (opened, server_secret):
         key, secret = KeyStore(opened, server_secret).create(spec)
     _hand_over(f"Key {key.name} ({key.id}) is made.", secret)
 

@@ -52,7 +52,7 @@ def serve(
     from trunkline.state.location import StateError
 
     try:
-        config = _overridden(load(file, insecure=insecure), host, port, workers, insecure)
+        config = _overridden(load(file, insecure=insecure or host is not None), host, port, workers, insecure)
         configure(config.log)
         if worker is not None:
             _run(config, socket.socket(fileno=worker[0]), Path(worker[1]))

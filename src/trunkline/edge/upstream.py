@@ -50,7 +50,7 @@ class Upstream:
 
     async def __call__(self, call: Call) -> Reply:
         target: Target = call.target
-        path = target.path(call.surface.operation)
+        path = target.paths.get(call.surface.operation)
         if path is None:
             return _count_here(call)
         identity = target.dialect is call.surface.dialect

@@ -2,12 +2,13 @@
 
 smart                a public model of the configuration: its targets in order, then those of its fallbacks
 openai/gpt-4.1       one target: everything behind the first slash is the provider's own name for the model
-gpt-4.1              an id that exactly one provider offers, or that only one provider can be meant by
+gpt-4.1              an id that one provider offers, or that can only mean one (`gpt-…` OpenAI, `claude-…` Anthropic)
 """
 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 
 from trunkline.core.errors import ModelNotFound
@@ -47,15 +48,26 @@ class Directory:
         if len(offered) > 1:
             names = " or ".join(each.name for each in offered)
             raise ModelNotFound(f"The model {model!r} is offered by several providers: ask for {names}.", param="model")
-        if len(self._providers) == 1 and not slash and not self._models:
-            return (target(next(iter(self._providers.values())), model),)
+        meant = self._meant(model)
+        if len(meant) == 1 and not slash:
+            return (target(meant[0], model),)
         raise ModelNotFound(f"The model {model!r} is not known here.{self._hint(model)}", param="model")
 
+    def _meant(self, model: str) -> list[Provider]:
+        """The providers that a bare name can only mean: by its beginning, or because there is no other."""
+        if len(self._providers) == 1 and not self._models:
+            return list(self._providers.values())
+        return [each for each in self._providers.values() if each.kind.models and re.match(each.kind.models, model)]
+
     def _hint(self, model: str) -> str:
-        near = difflib.get_close_matches(model, self.names(), n=1)
+        names = self.names()
+        near = difflib.get_close_matches(model, names, n=1)
         if near:
             return f" Did you mean {near[0]!r}?"
-        return " GET /v1/models lists the models; a provider's own ids are addressed as provider/model."
+        listed = "GET /v1/models lists the models; " if names else ""
+        return (
+            f" {listed}a provider's own ids are addressed as provider/model (providers: {', '.join(self._providers)})."
+        )
 
     def names(self) -> list[str]:
         """What /v1/models lists: public models, then what each provider offers."""

@@ -24,8 +24,10 @@ class Kind(Struct, frozen=True):
     paths: dict[str, str]
     """Operation to path below the base URL; `{model}` and `{version}` are filled in."""
     sign: Sign
-    prices: str | None
-    """The provider's name in the price list; None where nobody publishes a price."""
+    prices: str
+    """The provider's name in the price list, where the configuration says no other."""
+    models: str | None = None
+    """Names of models that can only mean this kind (a regular expression for their beginning)."""
     base_url: str | None = None
     """The public address, where there is one."""
     quirks: Quirks = Quirks()
@@ -70,6 +72,7 @@ KINDS: dict[str, Kind] = {
         paths={"generate": "/chat/completions"},
         sign=bearer,
         prices="openai",
+        models=r"gpt-|chatgpt-|o[1-9]",
         forward=_OPENAI_HEADERS,
     ),
     "anthropic": Kind(
@@ -78,6 +81,7 @@ KINDS: dict[str, Kind] = {
         paths={"generate": "/v1/messages", "count_tokens": "/v1/messages/count_tokens"},
         sign=x_api_key,
         prices="anthropic",
+        models=r"claude-",
         forward=frozenset({b"anthropic-version", b"anthropic-beta"}),
         defaults=((b"anthropic-version", b"2023-06-01"),),
         translated=_anthropic_headers,
@@ -100,7 +104,7 @@ KINDS: dict[str, Kind] = {
         dialect=openai_chat.DIALECT,
         paths={"generate": "/chat/completions"},
         sign=bearer,
-        prices=None,
+        prices="unknown",
         quirks=Quirks(max_tokens_field="max_tokens", developer_role=False),
     ),
 }

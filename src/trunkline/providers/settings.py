@@ -33,6 +33,9 @@ class ProviderSettings(Struct, forbid_unknown_fields=True, frozen=True, kw_only=
     where left out. `azure` only."""
     headers: dict[str, Secret] = field(default_factory=dict)
     """Header fields added to every request to this provider."""
+    prices: str | None = None
+    """Its id in the price list (genai-prices), such as `deepseek`, `groq` or `mistral`, or `free`. Left out: the kind's
+    own; for `openai-compatible` none, and its calls count as unpriced."""
     models: tuple[str, ...] = ()
     """Ids of the models (for `azure`, the deployments) that this provider offers: listed by `/v1/models`, and usable
     without the provider's name where no other provider offers the same id."""

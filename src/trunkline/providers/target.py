@@ -13,6 +13,8 @@ from trunkline.providers.models import quirks_of
 from trunkline.providers.settings import ProviderSettings
 
 USER_AGENT = b"trunkline"
+FREE = "free"
+"""In the place of a name in the price list: nothing is to be paid."""
 SHORTEST_SECRET = 8
 """Bytes; a shorter header value could be any word of a message."""
 
@@ -28,8 +30,10 @@ class Provider(Struct, frozen=True):
     path: str
     """Of the base URL, without a slash at its end."""
     headers: Headers
-    secrets: tuple[bytes, ...] = ()
+    secrets: tuple[bytes, ...]
     """The credentials among the headers' values: what an upstream's error must not repeat to a caller."""
+    prices: str
+    """Its name in the price list, or `free`."""
     version: str | None = None
     timeout: float | None = None
     models: tuple[str, ...] = ()
@@ -47,19 +51,13 @@ class Target(Struct, frozen=True):
     model: str
     quirks: Quirks
     price_model: str | None
-    """`provider:model` of the price list."""
+    """`provider:model` of the price list; None where nothing is to be paid."""
+    paths: dict[str, bytes]
+    """Operation to request target, percent-encoded; what this kind of provider cannot do is not there."""
 
     @property
     def dialect(self) -> Dialect:
         return self.provider.kind.dialect
-
-    def path(self, operation: str) -> bytes | None:
-        """The request target of an operation, percent-encoded; None where this kind of provider has no such thing."""
-        template = self.provider.kind.paths.get(operation)
-        if template is None:
-            return None
-        filled = template.format(model=quote(self.model, safe=""), version=quote(self.provider.version or "", safe=""))
-        return (self.provider.path + filled).encode()
 
 
 def bind(name: str, settings: ProviderSettings) -> Provider:
@@ -81,6 +79,7 @@ def bind(name: str, settings: ProviderSettings) -> Provider:
         path=path,
         headers=[(b"content-type", b"application/json"), (b"user-agent", USER_AGENT), *signed],
         secrets=tuple(secret for _, value in signed if len(secret := value.rpartition(b" ")[2]) >= SHORTEST_SECRET),
+        prices=settings.prices or kind.prices,
         version=settings.api_version,
         timeout=settings.timeout,
         models=settings.models,
@@ -89,17 +88,21 @@ def bind(name: str, settings: ProviderSettings) -> Provider:
 
 def unpriced(provider: Provider) -> Provider:
     """The same provider, whose calls cost nothing (the simulator)."""
-    return structs.replace(provider, kind=structs.replace(provider.kind, prices=None))
+    return structs.replace(provider, prices=FREE)
 
 
 def target(provider: Provider, model: str, base_model: str | None = None) -> Target:
     """`base_model` says what an opaque name (an Azure deployment) really is."""
     known = base_model or model
-    prices = provider.kind.prices
+    blanks = {"model": quote(model, safe=""), "version": quote(provider.version or "", safe="")}
     return Target(
         name=f"{provider.name}/{model}",
         provider=provider,
         model=model,
         quirks=quirks_of(known, provider.kind.quirks),
-        price_model=f"{prices}:{known}" if prices else None,
+        price_model=None if provider.prices == FREE else f"{provider.prices}:{known}",
+        paths={
+            operation: (provider.path + template.format(**blanks)).encode()
+            for operation, template in provider.kind.paths.items()
+        },
     )

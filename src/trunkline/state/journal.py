@@ -56,7 +56,7 @@ class FileJournal:
         self.settings = settings or JournalSettings()
         self._encoder = msgspec.json.Encoder()
         self._buffer = bytearray()
-        # Held for a memory copy and one write; the shipper's thread takes it to swap segments.
+        # Held for a copy in memory; the shipper's thread takes it to swap segments.
         self._lock = threading.Lock()
         self._queue: deque[bytes] = deque()
         self._queue_bytes = 0

@@ -23,6 +23,10 @@ Engine = Literal["sqlite", "postgresql"]
 ENGINES: dict[str, Engine] = {"sqlite": "sqlite", "postgresql": "postgresql", "postgres": "postgresql"}
 
 
+SHORTEST = 4
+"""Characters; a shorter password is a piece of too many words to be taken out of a text."""
+
+
 class StateError(StoreError):
     """The durable state cannot be used as asked. The message names the setting or the argument, and the fix."""
 
@@ -44,7 +48,8 @@ class Location(Struct, frozen=True):
     def scrub(self, text: str) -> str:
         """The text without the URL's passwords, for errors that drivers word."""
         for password in self.passwords:
-            text = text.replace(password, HIDDEN)
+            if len(password) >= SHORTEST:
+                text = text.replace(password, HIDDEN)
         return text
 
 
