@@ -29,7 +29,7 @@ from trunkline.core.errors import (
 from trunkline.core.pipeline import Handler
 from trunkline.core.reply import Reply
 from trunkline.core.usage import NANO
-from trunkline.edge.limits import check_depth, read_body
+from trunkline.edge.limits import LARGE, check_depth, read_body
 from trunkline.edge.pages import family, respond_error
 from trunkline.edge.pings import Pinger, Streaming
 from trunkline.edge.settings import ServerSettings
@@ -141,6 +141,13 @@ class Edge:
                     limit = min(limit, _milliseconds(value))
         call.deadline = call.started + limit
         call.body = await read_body(receive, declared, self._settings.max_body_size, call.deadline)
+        if len(call.body) > LARGE:
+            await asyncio.to_thread(self._examine, call)
+        else:
+            self._examine(call)
+
+    def _examine(self, call: Call) -> None:
+        """Raises BadRequest."""
         check_depth(call.body, self._settings.max_json_depth)
         call.peek = call.surface.dialect.peek(call.body)
 
