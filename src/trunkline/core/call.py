@@ -22,7 +22,8 @@ class Peek(Struct):
     model: str
     stream: bool = False
     include_usage: bool = False
-    max_tokens: int | None = None
+    n: int = 1
+    """How many alternatives were asked for."""
 
 
 class Key(Struct, frozen=True):

@@ -32,7 +32,10 @@ class Flow(Protocol):
     output. The attributes tell what has gone by so far."""
 
     @property
-    def usage(self) -> Usage | None: ...
+    def usage(self) -> Usage | None:
+        """What the upstream has counted, None where it said nothing. `estimated` where the answer broke off before the
+        last count: what it said of the input, and `produced` for the output."""
+        ...
 
     @property
     def complete(self) -> bool:

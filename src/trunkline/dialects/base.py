@@ -52,6 +52,8 @@ class Envelope(Struct, frozen=True):
     """As the caller named it: shown where the upstream names none."""
     created: int = 0
     """When the call arrived, seconds since the epoch: shown where the upstream gives no time."""
+    request_id: str = ""
+    """The call's own, for an error inside the stream."""
 
 
 class Reader(Protocol):
@@ -97,8 +99,8 @@ class Dialect(Protocol):
         """The upstream body; appends to `lost` the client's JSON path of whatever it cannot carry."""
         ...
 
-    def tap(self, peek: Peek) -> Flow:
-        """The identity path: bytes pass, usage is read."""
+    def tap(self, peek: Peek, request_id: str = "") -> Flow:
+        """The identity path: bytes pass, usage is read. `request_id` goes into an error inside the stream."""
         ...
 
     def reader(self, stream: bool) -> Reader: ...

@@ -14,6 +14,7 @@ from trunkline.dialects.anthropic.request_writer import api_version
 from trunkline.dialects.anthropic.vocabulary import NAME
 from trunkline.dialects.base import Dialect, Envelope, Quirks, Reader, Writer
 from trunkline.dialects.fields import Fields, decode_object
+from trunkline.dialects.whole import WholeTap
 
 __all__ = ["DIALECT", "Anthropic", "api_version"]
 
@@ -21,7 +22,6 @@ __all__ = ["DIALECT", "Anthropic", "api_version"]
 class _Peek(Struct):
     model: str
     stream: bool | None = None
-    max_tokens: int | None = None
 
 
 _peek = msgspec.json.Decoder(_Peek).decode
@@ -38,8 +38,8 @@ class Anthropic:
             seen = _peek(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             top = Fields(decode_object(body))  # the slow way, for the sake of its error messages
-            seen = _Peek(top.need("model", str), top.get("stream", bool), top.get("max_tokens", int))
-        return Peek(seen.model, bool(seen.stream), True, seen.max_tokens)
+            seen = _Peek(top.need("model", str), top.get("stream", bool))
+        return Peek(seen.model, bool(seen.stream), include_usage=True)
 
     def patch(self, body: bytes, model: str, peek: Peek, quirks: Quirks) -> bytes:
         if model == peek.model:
@@ -54,8 +54,8 @@ class Anthropic:
     def write_request(self, request: Request, model: str, quirks: Quirks, lost: list[str]) -> bytes:
         return request_writer.write_request(request, model, quirks, lost)
 
-    def tap(self, peek: Peek) -> Flow:
-        return tap.StreamTap() if peek.stream else tap.WholeTap()
+    def tap(self, peek: Peek, request_id: str = "") -> Flow:
+        return tap.StreamTap(request_id) if peek.stream else WholeTap(tap.read_whole)
 
     def reader(self, stream: bool) -> Reader:
         return answer_reader.AnswerReader(stream)

@@ -147,7 +147,7 @@ class StreamWriter:
                 return self._end() if self._finished is not None else b""
             case Failed(error):
                 self._ended = True
-                return stream_error(error, "")
+                return stream_error(error, self._envelope.request_id)
             case Logprobs() | Opaque():
                 return b""
             case _:
@@ -158,7 +158,8 @@ class StreamWriter:
             return b""
         if self._finished is None:
             self._ended = True
-            return stream_error(UpstreamBroken("The upstream's answer ended before it was complete."), "")
+            broken = UpstreamBroken("The upstream's answer ended before it was complete.")
+            return stream_error(broken, self._envelope.request_id)
         return self._end()
 
     def _start(self, event: Started | None) -> bytes:

@@ -13,7 +13,7 @@ import msgspec
 from trunkline.core.errors import GatewayError, UpstreamBroken, UpstreamProtocol
 from trunkline.core.usage import Usage
 from trunkline.dialects.anthropic.errors import in_band_error, stream_error
-from trunkline.dialects.anthropic.usage import merge_usage, read_usage
+from trunkline.dialects.anthropic.usage import cut_short, merge_usage, read_usage
 from trunkline.dialects.sse import EventTooLarge, Splitter, events
 from trunkline.policy.estimate import BYTES_PER_TOKEN
 
@@ -22,49 +22,39 @@ _OVERHEAD = 120
 """Bytes of a delta event around its text."""
 
 
-class WholeTap:
-    """A whole answer: one body, fed at once."""
-
-    def __init__(self) -> None:
-        self.usage: Usage | None = None
-        self.complete = False
-        self.error: GatewayError | None = None
-        self.produced = 0
-
-    def feed(self, data: bytes) -> bytes:
-        """Raises UpstreamError where the body is no answer: nothing has been sent yet."""
-        try:
-            answer = _decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise UpstreamProtocol("The upstream's answer is not the JSON of a Messages answer.") from error
-        if answer.get("type") == "error":
-            raise in_band_error(answer)
-        if usage := merge_usage({}, answer.get("usage")):
-            self.usage = read_usage(usage)
-        self.produced = len(data) // BYTES_PER_TOKEN
-        self.complete = True
-        return data
-
-    def eof(self) -> bytes:
-        return b""
-
-    def fail(self, error: GatewayError) -> bytes:
-        self.error = error
-        return stream_error(error, "")
+def read_whole(body: bytes) -> Usage | None:
+    """The usage of a whole answer. Raises UpstreamError where the body is none."""
+    try:
+        answer = _decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UpstreamProtocol("The upstream's answer is not the JSON of a Messages answer.") from error
+    if answer.get("type") == "error":
+        raise in_band_error(answer)
+    usage = merge_usage({}, answer.get("usage"))
+    return read_usage(usage) if usage else None
 
 
 class StreamTap:
-    __slots__ = ("_bytes", "_splitter", "_usage", "complete", "error", "produced", "usage")
+    __slots__ = ("_bytes", "_counted", "_request_id", "_splitter", "_usage", "complete", "error", "produced")
 
-    def __init__(self) -> None:
-        self.usage: Usage | None = None
+    def __init__(self, request_id: str) -> None:
         self.complete = False
         self.error: GatewayError | None = None
         self.produced = 0
+        self._request_id = request_id
         self._splitter = Splitter()
         self._usage: dict[str, Any] = {}
+        self._counted = False
+        """`message_delta` has come: the output has been counted, not only begun."""
         self._bytes = 0
         """Of text, roughly: what is left of the deltas without their frames."""
+
+    @property
+    def usage(self) -> Usage | None:
+        if not self._usage:
+            return None
+        usage = read_usage(self._usage)
+        return usage if self._counted else cut_short(usage, self.produced)
 
     def feed(self, data: bytes) -> bytes:
         try:
@@ -91,7 +81,7 @@ class StreamTap:
 
     def fail(self, error: GatewayError) -> bytes:
         self.error = error
-        return stream_error(error, "")
+        return stream_error(error, self._request_id)
 
     def _read(self, block: bytes) -> None:
         for _, payload in events(block):
@@ -105,15 +95,12 @@ class StreamTap:
         match event.get("type"):
             case "message_start":
                 message = event.get("message")
-                self._count(message.get("usage") if isinstance(message, dict) else None)
+                self._usage = merge_usage(self._usage, message.get("usage") if isinstance(message, dict) else None)
             case "message_delta":
-                self._count(event.get("usage"))
+                usage = event.get("usage")
+                self._usage = merge_usage(self._usage, usage)
+                self._counted = self._counted or (isinstance(usage, dict) and usage.get("output_tokens") is not None)
             case "message_stop":
                 self.complete = True
             case "error":
                 self.error = in_band_error(event)
-
-    def _count(self, usage: Any) -> None:
-        self._usage = merge_usage(self._usage, usage)
-        if self._usage:
-            self.usage = read_usage(self._usage)

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from trunkline.core.usage import Usage
 
 COUNTED = frozenset(
@@ -42,6 +44,12 @@ def read_usage(wire: dict[str, Any]) -> Usage:
         output=_count(wire, "output_tokens"),
         reasoning=_count(wire.get("output_tokens_details"), "thinking_tokens"),
     )
+
+
+def cut_short(usage: Usage, output: int) -> Usage:
+    """An answer that ended before `message_delta`: `message_start` has counted the input, but of the output only its
+    first token or two. `output` is our own count of what has come."""
+    return msgspec.structs.replace(usage, output=max(usage.output, output), estimated=True)
 
 
 def _count(wire: Any, name: str) -> int:

@@ -6,12 +6,14 @@ import msgspec
 from msgspec import Struct
 
 from trunkline.core.call import Headers, Peek
-from trunkline.core.errors import BadRequest, GatewayError, UpstreamError
+from trunkline.core.errors import GatewayError, UpstreamError
 from trunkline.core.reply import Flow
 from trunkline.core.request import Request
 from trunkline.dialects.base import Dialect, Envelope, Quirks, Reader, Writer
+from trunkline.dialects.fields import Fields, decode_object
 from trunkline.dialects.openai_chat import answer_reader, answer_writer, errors, request_reader, request_writer, tap
 from trunkline.dialects.openai_chat.vocabulary import NAME
+from trunkline.dialects.whole import WholeTap
 
 
 class _StreamOptions(Struct):
@@ -22,8 +24,7 @@ class _Peek(Struct):
     model: str
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
-    max_completion_tokens: int | None = None
-    max_tokens: int | None = None
+    n: int | None = None
 
 
 _peek = msgspec.json.Decoder(_Peek).decode
@@ -39,19 +40,12 @@ class OpenAIChat:
     def peek(self, body: bytes) -> Peek:
         try:
             seen = _peek(body)
-        except msgspec.ValidationError as error:
-            raise BadRequest(f"The request body is not a chat completion request: {error}.") from error
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise BadRequest(f"The request body is not valid JSON: {error}.", code="invalid_json") from error
-        except RecursionError as error:
-            raise BadRequest("The request body is nested too deeply.", code="invalid_json") from error
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            top = Fields(decode_object(body))  # the slow way, for the sake of its error messages
+            asked = top.inner("stream_options").get("include_usage", bool)
+            seen = _Peek(top.need("model", str), top.get("stream", bool), _StreamOptions(asked), top.get("n", int))
         options = seen.stream_options
-        return Peek(
-            seen.model,
-            bool(seen.stream),
-            options is not None and bool(options.include_usage),
-            seen.max_completion_tokens or seen.max_tokens,
-        )
+        return Peek(seen.model, bool(seen.stream), options is not None and bool(options.include_usage), seen.n or 1)
 
     def patch(self, body: bytes, model: str, peek: Peek, quirks: Quirks) -> bytes:
         ask = peek.stream and not peek.include_usage and quirks.stream_usage
@@ -73,8 +67,8 @@ class OpenAIChat:
     def write_request(self, request: Request, model: str, quirks: Quirks, lost: list[str]) -> bytes:
         return request_writer.write_request(request, model, quirks, lost)
 
-    def tap(self, peek: Peek) -> Flow:
-        return tap.StreamTap(peek) if peek.stream else tap.WholeTap()
+    def tap(self, peek: Peek, request_id: str = "") -> Flow:
+        return tap.StreamTap(peek, request_id) if peek.stream else WholeTap(tap.read_whole)
 
     def reader(self, stream: bool) -> Reader:
         return answer_reader.AnswerReader(stream)
@@ -92,7 +86,7 @@ class OpenAIChat:
         return errors.error_status(error)
 
     def stream_error(self, error: GatewayError, request_id: str) -> bytes:
-        return answer_writer.stream_error(error)
+        return answer_writer.stream_error(error, request_id)
 
 
 DIALECT: Dialect = OpenAIChat()

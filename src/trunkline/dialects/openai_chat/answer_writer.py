@@ -32,7 +32,7 @@ from trunkline.core.events import (
 )
 from trunkline.core.usage import Usage
 from trunkline.dialects.base import Envelope
-from trunkline.dialects.openai_chat.errors import error_object
+from trunkline.dialects.openai_chat.errors import write_error
 from trunkline.dialects.openai_chat.usage import write_usage
 from trunkline.dialects.openai_chat.vocabulary import FINISH_REASONS, NAME
 from trunkline.dialects.sse import data
@@ -40,9 +40,9 @@ from trunkline.dialects.sse import data
 _encode = msgspec.json.Encoder().encode
 
 
-def stream_error(error: GatewayError) -> bytes:
+def stream_error(error: GatewayError, request_id: str) -> bytes:
     """An error inside a stream: OpenAI's SDK raises `APIError` on it. `[DONE]` must not follow."""
-    return data(_encode({"error": error_object(error)}))
+    return data(write_error(error, request_id))
 
 
 def citation(wire: dict[str, Any]) -> dict[str, Any] | None:
@@ -132,7 +132,7 @@ class StreamWriter:
                 return self._chunk([{"index": choice, "delta": {}, "logprobs": values, "finish_reason": None}])
             case Failed(error):
                 self._failed = True
-                return stream_error(error)
+                return stream_error(error, self._envelope.request_id)
             case _:
                 assert_never(event)
 

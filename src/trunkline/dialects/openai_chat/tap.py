@@ -1,7 +1,8 @@
 """The identity path: bytes pass untouched, usage and the end are read on the way.
 
-Only the few events that matter are parsed: each is found by a byte pattern that JSON-escaped text cannot contain (a
-quote inside a string is written `\\"`). One thing is taken out: the usage chunk that we, not the client, asked for.
+Only the few events that matter are parsed: each is found by a byte pattern. Text inside JSON cannot contain those that
+hold a quote (there it is written `\\"`); what else is found is only a reason to look, as the answer's text may hold it.
+One thing is taken out: the usage chunk that we, not the client, asked for.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from trunkline.dialects.sse import EventTooLarge, Splitter, events
 
 
 class _Choice(Struct):
-    finish_reason: str | None = None
+    index: Any = None
+    finish_reason: Any = None
 
 
 class _Event(Struct):
@@ -39,48 +41,36 @@ _decode_event = msgspec.json.Decoder(_Event).decode
 _decode_answer = msgspec.json.Decoder(_Answer).decode
 
 
-class WholeTap:
-    """A whole answer: one body, fed at once."""
-
-    def __init__(self) -> None:
-        self.usage: Usage | None = None
-        self.complete = False
-        self.error: GatewayError | None = None
-        self.produced = 0
-
-    def feed(self, data: bytes) -> bytes:
-        """Raises UpstreamError where the body is no answer: nothing has been sent yet."""
-        try:
-            answer = _decode_answer(data)
-        except (msgspec.DecodeError, RecursionError) as error:
-            raise UpstreamProtocol("The upstream's answer is not valid JSON of a chat completion.") from error
-        if answer.error is not None:
-            raise in_band_error(answer.error)
-        if answer.usage is not None:
-            self.usage = read_usage(answer.usage)
-        self.produced = len(data) // 4
-        self.complete = True
-        return data
-
-    def eof(self) -> bytes:
-        return b""
-
-    def fail(self, error: GatewayError) -> bytes:
-        return stream_error(error)
+def read_whole(body: bytes) -> Usage | None:
+    """The usage of a whole answer. Raises UpstreamError where the body is none."""
+    try:
+        answer = _decode_answer(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UpstreamProtocol("The upstream's answer is not valid JSON of a chat completion.") from error
+    if answer.error:
+        raise in_band_error(answer.error)
+    return read_usage(answer.usage) if answer.usage is not None else None
 
 
 class StreamTap:
-    __slots__ = ("_bare", "_finishing", "_splitter", "complete", "error", "produced", "usage")
+    __slots__ = (
+        "_bare", "_begun", "_finished", "_request_id", "_several", "_splitter", "complete", "error", "produced",
+        "usage",
+    )  # fmt: skip
 
-    def __init__(self, peek: Peek) -> None:
+    def __init__(self, peek: Peek, request_id: str) -> None:
         self.usage: Usage | None = None
         self.complete = False
         self.error: GatewayError | None = None
         self.produced = 0
+        self._request_id = request_id
         self._splitter = Splitter()
         self._bare = not peek.include_usage
         """The client did not ask for usage: the chunk that holds nothing else is ours alone."""
-        self._finishing = False
+        self._several = peek.n > 1
+        """Only then must every event be read, to know which choices have begun."""
+        self._begun: set[int] = set()
+        self._finished: set[int] = set()
 
     def feed(self, data: bytes) -> bytes:
         try:
@@ -89,27 +79,31 @@ class StreamTap:
             return self.fail(UpstreamProtocol("The upstream sent an event without end."))
         if not data or self.error is not None:
             return b""
-        self.produced += data.count(b"data:")
-        if b'"usage":{' in data or b'"usage": {' in data or b'"error"' in data:
-            data = self._inspect(data)
-        if b'"finish_reason":"' in data or b'"finish_reason": "' in data:
-            self._finishing = True
-        if b"data: [DONE]" in data or b"data:[DONE]" in data:
-            self.complete = True
+        count = data.count(b"data:")
+        self.produced += count
+        if b'"usage":{' in data or b'"error"' in data or self._several:
+            return self._inspect(data)
+        if count == 1 and b'"finish_reason":null' in data:
+            return data  # one more piece of the answer, as nearly all are
+        if b'"usage": {' in data or b'"finish_reason":"' in data or b'"finish_reason": "' in data or b"[DONE]" in data:
+            return self._inspect(data)
         return data
 
     def _inspect(self, block: bytes) -> bytes:
-        """Read the events that hold usage or an error; leave out the bare usage chunk where it is ours."""
+        """Read the events of a block; leave out the bare usage chunk where it is ours."""
         mine: list[bytes] = []
         for _, payload in events(block):
-            if b'"usage"' not in payload and b'"error"' not in payload:
+            if payload == b"[DONE]":
+                self.complete = True
                 continue
             try:
                 event = _decode_event(payload)
-            except (msgspec.DecodeError, RecursionError):
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 continue  # the client's own parser will say so
-            if event.error is not None:
+            if event.error:
                 self.error = in_band_error(event.error)
+            for position, choice in enumerate(event.choices or ()):
+                self._choice(choice, position)
             if event.usage is not None:
                 self.usage = read_usage(event.usage) or self.usage
                 if self._bare and not event.choices:
@@ -118,19 +112,39 @@ class StreamTap:
             block = _without(block, payload)
         return block
 
+    def _choice(self, choice: _Choice, position: int) -> None:
+        index = choice.index if type(choice.index) is int else position
+        self._begun.add(index)
+        if choice.finish_reason is not None:
+            self._finished.add(index)
+
     def eof(self) -> bytes:
-        if self.complete or self.error is not None:
+        """The end. A stream without `[DONE]` is whole if every choice that began has its reason."""
+        if self._over():
             return b""
         tail = self._splitter.eof()
-        rest = self.feed(tail + b"\n\n") if tail else b""
-        if self.complete or self._finishing:
+        rest = self.feed(tail + b"\n\n") if _readable(tail) else b""
+        if self._over():
+            return rest
+        if self._begun and self._begun == self._finished:
             self.complete = True
             return rest
         return self.fail(UpstreamBroken("The upstream's answer ended before it was complete."))
 
+    def _over(self) -> bool:
+        return self.complete or self.error is not None
+
     def fail(self, error: GatewayError) -> bytes:
         self.error = error
-        return stream_error(error)
+        return stream_error(error, self._request_id)
+
+
+def _readable(tail: bytes) -> bool:
+    """Whether what is left at the end is a last event without its blank line, rather than half of one."""
+    try:
+        return all(payload == b"[DONE]" or _decode_event(payload) is not None for _, payload in events(tail))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
 
 
 def _without(block: bytes, payload: bytes) -> bytes:
