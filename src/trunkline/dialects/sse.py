@@ -15,30 +15,52 @@ class EventTooLarge(ValueError):
 
 
 class Splitter:
-    """Pieces of a stream in, runs of whole events out."""
+    """Pieces of a stream in, runs of whole events out. An event in many pieces is put together once, at its border:
+    only what is new is searched."""
 
-    __slots__ = ("_tail",)
+    __slots__ = ("_end", "_held", "_size")
 
     def __init__(self) -> None:
-        self._tail = b""
+        self._held: list[bytes] = []
+        """What has come since the last border, in pieces."""
+        self._size = 0
+        self._end = b""
+        """Its last bytes: a border may lie across two pieces."""
 
     def feed(self, data: bytes) -> bytes:
         """Everything up to the last event border seen so far. Raises EventTooLarge."""
-        if self._tail:
-            data = self._tail + data
-        elif data.endswith(b"\n\n"):
+        if not self._held and data.endswith(b"\n\n"):
             return data
-        lf, crlf = data.rfind(b"\n\n"), data.rfind(b"\r\n\r\n")
-        cut = max(lf + 2 if lf >= 0 else 0, crlf + 4 if crlf >= 0 else 0)
-        self._tail = data[cut:]
-        if len(self._tail) > MAX_EVENT:
+        seen = self._end + data if self._held else data
+        cut = _border(seen) - (len(seen) - len(data))
+        out = b""
+        if cut > -len(self._end):
+            out = b"".join([*self._held, data])
+            cut += self._size
+            data, out = out[cut:], out[:cut]
+            self._held, self._size, seen = [], 0, data
+        if data:
+            self._held.append(data)
+            self._size += len(data)
+        self._end = seen[-_OVERLAP:]
+        if self._size > MAX_EVENT:
             raise EventTooLarge
-        return data[:cut]
+        return out
 
     def eof(self) -> bytes:
         """What is left when the stream ends: a last event without its blank line, or half of one."""
-        tail, self._tail = self._tail, b""
+        tail = b"".join(self._held)
+        self._held, self._size, self._end = [], 0, b""
         return tail
+
+
+_OVERLAP = len(b"\r\n\r\n") - 1
+
+
+def _border(data: bytes) -> int:
+    """Where the last event ends, 0 where none does."""
+    lf, crlf = data.rfind(b"\n\n"), data.rfind(b"\r\n\r\n")
+    return max(lf + 2 if lf >= 0 else 0, crlf + 4 if crlf >= 0 else 0)
 
 
 def events(block: bytes) -> list[tuple[bytes, bytes]]:

@@ -81,11 +81,11 @@ class StreamTap:
             return b""
         count = data.count(b"data:")
         self.produced += count
-        if b'"usage":{' in data or b'"error"' in data or self._several:
+        if self._several or b'"error"' in data or b'"usage":{' in data or b'"usage": {' in data:
             return self._inspect(data)
-        if count == 1 and b'"finish_reason":null' in data:
+        if count == 1 and (b'"finish_reason":null' in data or b'"finish_reason": null' in data):
             return data  # one more piece of the answer, as nearly all are
-        if b'"usage": {' in data or b'"finish_reason":"' in data or b'"finish_reason": "' in data or b"[DONE]" in data:
+        if b"[DONE]" in data or b'"finish_reason":"' in data or b'"finish_reason": "' in data:
             return self._inspect(data)
         return data
 
