@@ -103,8 +103,8 @@ async def test_the_deadline_ends_a_call(transport: str, client: Family, tmp_path
             answer = await ask(run.port, client.path, client.ask("up/m"), {"x-trunkline-deadline-ms": "80"})
             entry = await run.entry()
     assert answer.status == 504
-    assert client.error_code(answer.json) == "upstream_timeout"
-    assert (entry.status, entry.error) == (504, "upstream_timeout")
+    assert client.error_code(answer.json) == "deadline_exceeded"
+    assert (entry.status, entry.error) == (504, "deadline_exceeded")
     assert 0.08 <= entry.duration < 5
 
 

@@ -49,7 +49,9 @@ async def test_targets_are_tried_in_order_until_one_answers_or_none_can(
     call, inner = asked(), Inner(list(steps))
     stage = Routing(lambda model: (A, B, C), Clock(50.0))
     if raised is None:
-        assert await stage(call, inner) is steps[-1]
+        answer = await stage(call, inner)
+        assert answer is steps[-1]
+        answer.finish()
     else:
         with pytest.raises(raised):
             await stage(call, inner)
@@ -88,7 +90,7 @@ async def test_a_cancelled_attempt_is_written_down() -> None:
     call, inner = asked(), Inner([asyncio.CancelledError()])
     with pytest.raises(asyncio.CancelledError):
         await Routing(lambda model: (A, B), Clock(50.0))(call, inner)
-    assert [(each.status, each.reason) for each in call.attempts] == [(499, "cancelled")]
+    assert [(each.status, each.reason) for each in call.attempts] == [(499, "client_closed_request")]
 
 
 async def test_an_unknown_model_is_no_attempt() -> None:

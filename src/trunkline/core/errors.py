@@ -5,7 +5,7 @@
     │  ├─ BadRequest 400 · LossyTranslation 400 · Unauthenticated 401 · Forbidden 403 · NotFound 404
     │  ├─ ModelNotFound 404 · MethodNotAllowed 405 · RequestTimeout 408 · TooLarge 413
     │  └─ ClientGone 499 (never sent; the ledger shows it)
-    ├─ InternalError 500 · ShuttingDown 503 · Overloaded 503 (blame: gateway)
+    ├─ InternalError 500 · ShuttingDown 503 · Overloaded 503 · DeadlineExceeded 504 (blame: gateway)
     └─ UpstreamError (blame: upstream; status and code as the upstream said)
        ├─ UpstreamUnreachable 502 · UpstreamProtocol 502 · UpstreamTimeout 504
        └─ UpstreamBroken 502 (an answer that broke off after it had begun)
@@ -36,6 +36,8 @@ class GatewayError(Exception):
     retry_after: float | None = None
     param: str | None = None
     """JSON path of the offending request field."""
+    detail: str = ""
+    """What the operator alone may know, in the log and the ledger: hosts, paths, the transport's own words."""
 
     def __init__(
         self, message: str, *, param: str | None = None, retry_after: float | None = None, code: str | None = None
@@ -46,6 +48,11 @@ class GatewayError(Exception):
         self.retry_after = retry_after
         if code is not None:
             self.code = code
+
+    @property
+    def full(self) -> str:
+        """The message with its detail: for the operator."""
+        return f"{self.message} ({self.detail})" if self.detail else self.message
 
 
 class ClientError(GatewayError):
@@ -110,6 +117,12 @@ class ShuttingDown(GatewayError):
 
 class Overloaded(GatewayError):
     status, code, kind = 503, "overloaded", "overloaded"
+
+
+class DeadlineExceeded(GatewayError):
+    """The call's own time is up: the caller's `x-trunkline-deadline-ms`, or `server.request_timeout`."""
+
+    status, code, kind = 504, "deadline_exceeded", "timeout"
 
 
 def why_cancelled(cancelled: BaseException) -> GatewayError:

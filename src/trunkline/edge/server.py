@@ -109,7 +109,7 @@ class Edge:
             except asyncio.CancelledError as cancelled:
                 await self._cancelled(call, reply, why_cancelled(cancelled), send)
             except Exception:
-                log.exception("%s: a mistake of the gateway's own", call.id)
+                log.exception("a mistake of the gateway's own", extra={"request_id": call.id})
                 mistake = InternalError(MISTAKE)
                 if reply is not None:
                     reply.finish(mistake)
@@ -194,8 +194,8 @@ class Edge:
                 data = await source.read()
                 more = bool(data)
                 out = flow.feed(data) if more else flow.eof()
-            except (UpstreamError, asyncio.CancelledError) as raised:
-                error = raised if isinstance(raised, UpstreamError) else why_cancelled(raised)
+            except (GatewayError, asyncio.CancelledError) as raised:
+                error = raised if isinstance(raised, GatewayError) else why_cancelled(raised)
                 if isinstance(error, ClientGone):
                     raise
                 more, out = False, b"" if flow.complete else flow.fail(error)
@@ -234,7 +234,6 @@ class Edge:
                 kind=error.kind,
                 code=error.code,
             )
-            log.warning("%s: %s refused our credential: status %d", call.id, call.target.name, error.status)
             return dialect.write_error(shown, call.id), dialect.error_status(shown)
         if error.body is not None and call.target is not None and call.target.dialect is dialect:
             return error.body, error.status

@@ -12,6 +12,8 @@ import msgspec
 
 from trunkline.core.call import Call, Headers
 from trunkline.core.errors import (
+    DeadlineExceeded,
+    GatewayError,
     LossyTranslation,
     UpstreamBroken,
     UpstreamError,
@@ -27,6 +29,7 @@ from trunkline.edge.transport.base import (
     BrokenOff,
     ConnectFailed,
     Origin,
+    Oversized,
     Response,
     TimedOut,
     Transport,
@@ -37,6 +40,8 @@ from trunkline.providers.target import Provider, Target
 
 EVENT_STREAM = b"text/event-stream"
 MAX_ERROR_BODY = 1024 * 1024
+CLOCK_SLACK = 0.005
+"""Seconds by which a timer may strike before the loop's clock, which counts in milliseconds, says so."""
 
 
 class Upstream:
@@ -105,7 +110,7 @@ class Upstream:
         try:
             return await self._transport.send(origin, b"POST", path, headers, body, deadline)
         except TransportError as error:
-            raise mapped(error) from error
+            raise mapped(error, call.deadline) from error
 
     # ── The answer ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -115,13 +120,13 @@ class Upstream:
         assert call.peek is not None
         streaming = _content_type(response.headers).startswith(EVENT_STREAM)
         if call.surface.operation == "count_tokens":
-            return await self._whole(Plain(), response)
+            return await self._whole(call, Plain(), response)
         if not call.peek.stream:
-            return await self._whole(self._flow(call, target, identity, False, False), response)
+            return await self._whole(call, self._flow(call, target, identity, False, False), response)
         if streaming:
-            return await self._stream(self._flow(call, target, identity, True, True), response)
+            return await self._stream(call, self._flow(call, target, identity, True, True), response)
         # A host that does not stream answers whole: the client still gets the stream that it asked for.
-        reply = await self._whole(self._flow(call, target, False, False, True), response)
+        reply = await self._whole(call, self._flow(call, target, False, False, True), response)
         return Reply(reply.flow, head=reply.body or b"", source=_Nothing(), content_type=EVENT_STREAM)
 
     def _flow(self, call: Call, target: Target, identity: bool, streamed: bool, stream: bool) -> Flow:
@@ -129,16 +134,16 @@ class Upstream:
         assert call.peek is not None
         dialect = call.surface.dialect
         if identity:
-            return target.dialect.tap(call.peek)
+            return target.dialect.tap(call.peek, call.id)
         asked = call.peek.include_usage
-        envelope = Envelope(stream, asked, call.peek.model, int(call.arrived))
+        envelope = Envelope(stream, asked, call.peek.model, int(call.arrived), call.id)
         return Translation(target.dialect.reader(streamed), dialect.writer(envelope), dialect, call.id)
 
-    async def _whole(self, flow: Flow, response: Response) -> Reply:
+    async def _whole(self, call: Call, flow: Flow, response: Response) -> Reply:
         try:
             data = await response.body()
         except TransportError as error:
-            raise mapped(error) from error
+            raise mapped(error, call.deadline) from error
         response.close()
         body = flow.feed(data) + flow.eof()
         if flow.error is not None:
@@ -146,9 +151,9 @@ class Upstream:
         lost = flow.lost if isinstance(flow, Translation) else None
         return Reply(flow, body=body, headers=_lost_in_answer(lost))
 
-    async def _stream(self, flow: Flow, response: Response) -> Reply:
+    async def _stream(self, call: Call, flow: Flow, response: Response) -> Reply:
         """Wait for the first event: until it has come, another target may still be tried."""
-        source = _Body(response)
+        source = _Body(response, call.deadline)
         loop = asyncio.get_running_loop()
         patience = loop.time() + self._patience
         head = b""
@@ -181,9 +186,8 @@ class Upstream:
         for secret in target.provider.secrets:
             body = body.replace(secret, MASK.encode())
         error = target.dialect.read_error(response.status, response.headers, body)
-        if error.kind == "not_found":  # a wrong deployment or base URL: show where we asked, but for the host
-            error.message += f" (asked at {path.decode()})"
-            error.body = None
+        if error.kind == "not_found":  # a wrong deployment or base URL
+            error.detail = f"asked at {path.decode()}"
         return error
 
 
@@ -198,10 +202,11 @@ def _count_here(call: Call) -> Reply:
 class _Body:
     """A stream's source: transport failures come out as upstream errors."""
 
-    __slots__ = ("_response", "pending")
+    __slots__ = ("_deadline", "_response", "pending")
 
-    def __init__(self, response: Response) -> None:
+    def __init__(self, response: Response, deadline: float | None) -> None:
         self._response = response
+        self._deadline = deadline
         self.pending: asyncio.Task[bytes] | None = None
         """A read that was begun before the reply was made."""
 
@@ -212,7 +217,7 @@ class _Body:
                 return await task
             return await self._response.read()
         except TransportError as error:
-            raise mapped(error) from error
+            raise mapped(error, self._deadline) from error
 
     def close(self) -> None:
         if self.pending is not None:
@@ -235,13 +240,24 @@ class _Nothing(_Body):
         pass
 
 
-def mapped(error: TransportError) -> UpstreamError:
-    """The transport's error in the gateway's tree. Its text names hosts, so it stays out of the message."""
+def mapped(error: TransportError, deadline: float | None) -> GatewayError:
+    """The transport's error in the gateway's tree. Its text names hosts, so it is for the operator alone. `deadline`:
+    the call's own, loop time, which is told apart from a provider that is too slow."""
+    out = _told(error, deadline)
+    out.detail = str(error)
+    return out
+
+
+def _told(error: TransportError, deadline: float | None) -> GatewayError:
     match error:
         case ConnectFailed():
             return UpstreamUnreachable("The provider could not be reached.")
+        case TimedOut() if deadline is not None and asyncio.get_running_loop().time() >= deadline - CLOCK_SLACK:
+            return DeadlineExceeded("The call's deadline passed before its answer was complete.")
         case TimedOut():
             return UpstreamTimeout("The provider did not answer in time.")
+        case Oversized():
+            return UpstreamProtocol(f"The provider's answer is larger than transport.{error.setting} allows.")
         case BrokenOff() if error.sent:
             return UpstreamBroken("The provider's answer broke off.", retryable=True)
         case _:

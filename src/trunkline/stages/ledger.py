@@ -7,15 +7,20 @@ every answer that a client saw whole is in the ledger, even if the process dies 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 
 from trunkline.core.call import Call, Entry
-from trunkline.core.errors import GatewayError, InternalError, why_cancelled
+from trunkline.core.errors import Blame, GatewayError, InternalError, why_cancelled
 from trunkline.core.pipeline import Handler
 from trunkline.core.reply import Flow, Reply
 from trunkline.core.stores import Journal, Meters, Prices
 from trunkline.core.usage import Usage
 from trunkline.policy.estimate import BYTES_PER_TOKEN
+
+log = logging.getLogger("trunkline.calls")
+
+_LEVELS: dict[Blame, int] = {"client": logging.DEBUG, "gateway": logging.WARNING, "upstream": logging.WARNING}
 
 MAX_RECORDED = 1024 * 1024
 """Bytes of a streamed answer that are kept where bodies are: each open stream holds as much in memory."""
@@ -76,7 +81,7 @@ class Ledger:
             entry.tags = call.tags
             entry.attempts = call.attempts
             entry.lost = tuple(call.lost)
-            entry.message = error.message if error is not None else None
+            entry.message = error.full if error is not None else None
         if call.capture == "full":
             entry.request = call.body.decode("utf-8", "replace")
             entry.response = answer.decode("utf-8", "replace") if answer is not None else None
@@ -86,6 +91,27 @@ class Ledger:
             call.cost = entry.cost
         self._journal.append(entry)
         self._meters.record(entry)
+        _tell(entry, error)
+
+
+def _tell(entry: Entry, error: GatewayError | None) -> None:
+    """One line a call, which says no more than that it was where nobody need look into it."""
+    level = logging.DEBUG if error is None else _LEVELS[error.blame]
+    if type(error) is InternalError:
+        level = logging.ERROR
+    if not log.isEnabledFor(level):
+        return
+    facts = {
+        "request_id": entry.id,
+        "target": entry.target,
+        "code": entry.error,
+        "status": entry.status,
+        "duration": round(entry.duration, 3),
+    }
+    if error is None:
+        log.log(level, "%s, model %s: answered", entry.surface, entry.model, extra=facts)
+    else:
+        log.log(level, "%s, model %s: %s: %s", entry.surface, entry.model, error.code, error.full, extra=facts)
 
 
 class _Recording:

@@ -6,13 +6,18 @@ ends the call at once; so does the deadline.
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 from trunkline.core.call import Attempt, Call
-from trunkline.core.errors import GatewayError, UpstreamTimeout
+from trunkline.core.errors import GatewayError, InternalError, UpstreamTimeout, why_cancelled
 from trunkline.core.pipeline import Handler
 from trunkline.core.reply import Reply
+
+log = logging.getLogger("trunkline.calls")
 
 
 class Named(Protocol):
@@ -39,21 +44,42 @@ class Routing:
             try:
                 reply = await proceed(call)
             except GatewayError as error:
-                self._ended(call, attempt, error.status, error.code)
+                self._ended(call, attempt, error)
+                _tell(call, attempt, error)
                 if not error.retryable or number == last or self._late(call):
                     raise
+            except asyncio.CancelledError as cancelled:
+                self._ended(call, attempt, why_cancelled(cancelled))
+                raise
             except BaseException:
-                self._ended(call, attempt, 499, "cancelled")
+                self._ended(call, attempt, InternalError(""))
                 raise
             else:
-                self._ended(call, attempt, reply.status, None)
+                attempt.status = reply.status
+                reply.on_finish.append(partial(self._answered, call, reply))
                 return reply
         raise UpstreamTimeout("No target is left.")  # not reached: a model has at least one
 
-    def _ended(self, call: Call, attempt: Attempt, status: int, reason: str | None) -> None:
+    def _ended(self, call: Call, attempt: Attempt, error: GatewayError) -> None:
+        """No answer came of it."""
+        attempt.status = error.status
+        attempt.reason = error.code
         attempt.duration = self._clock() - call.started - attempt.start
-        attempt.status = status
-        attempt.reason = reason
+
+    def _answered(self, call: Call, reply: Reply, error: GatewayError | None) -> None:
+        """The last attempt's answer has come to an end, a good one or a bad one: its status was sent long since."""
+        attempt = call.attempts[-1]
+        attempt.duration = self._clock() - call.started - attempt.start
+        error = error or reply.flow.error
+        if error is not None:
+            attempt.reason = error.code
 
     def _late(self, call: Call) -> bool:
         return call.deadline is not None and self._clock() >= call.deadline
+
+
+def _tell(call: Call, attempt: Attempt, error: GatewayError) -> None:
+    """The log gets what the caller does not: the transport's own words, and what the provider said of our account."""
+    level = logging.DEBUG if error.blame == "client" else logging.WARNING
+    facts = {"request_id": call.id, "target": attempt.target, "code": error.code, "status": error.status}
+    log.log(level, "attempt %d, at %s, failed: %s", len(call.attempts), attempt.target, error.full, extra=facts)

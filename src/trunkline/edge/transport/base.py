@@ -63,6 +63,14 @@ class BrokenOff(TransportError):
     """The connection ended inside a response, or spoke something that is not HTTP/1.1."""
 
 
+class Oversized(BrokenOff):
+    """The response is larger than `setting`, of this section, allows."""
+
+    def __init__(self, message: str, setting: str) -> None:
+        super().__init__(message, sent=True)
+        self.setting = setting
+
+
 class Response(Protocol):
     """A response whose head has arrived."""
 
@@ -74,7 +82,7 @@ class Response(Protocol):
         ...
 
     async def body(self) -> bytes:
-        """All of the body. Raises TransportError; `BrokenOff` past `max_body_size`."""
+        """All of the body. Raises TransportError; `Oversized` past `max_body_size`."""
         ...
 
     def close(self) -> None:

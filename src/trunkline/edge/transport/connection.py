@@ -18,7 +18,7 @@ from typing import cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from trunkline.edge.transport.base import BrokenOff, TimedOut, TransportError, TransportSettings
+from trunkline.edge.transport.base import BrokenOff, Oversized, TimedOut, TransportError, TransportSettings
 from trunkline.edge.transport.coding import decoder_for
 from trunkline.edge.transport.response import LeanResponse
 from trunkline.edge.transport.tls import ResumingContext
@@ -259,8 +259,8 @@ def _measure_head(response: LeanResponse, limit: int) -> None:
         raise _oversized(limit)
 
 
-def _oversized(limit: int) -> BrokenOff:
-    return BrokenOff(f"header fields or framing larger than max_header_size ({limit})", sent=True)
+def _oversized(limit: int) -> Oversized:
+    return Oversized(f"header fields or framing larger than max_header_size ({limit})", "max_header_size")
 
 
 def _check_framing(response: LeanResponse) -> None:

@@ -18,7 +18,15 @@ import aiohttp
 from yarl import URL
 
 from trunkline.core.call import Headers
-from trunkline.edge.transport.base import BrokenOff, ConnectFailed, Origin, TimedOut, TransportError, TransportSettings
+from trunkline.edge.transport.base import (
+    BrokenOff,
+    ConnectFailed,
+    Origin,
+    Oversized,
+    TimedOut,
+    TransportError,
+    TransportSettings,
+)
 from trunkline.edge.transport.coding import Decoder, decoder_for
 from trunkline.edge.transport.head import authority, request_head
 from trunkline.edge.transport.tls import client_context
@@ -64,7 +72,8 @@ class GeneralResponse:
             room -= len(chunk)
             if room < 0:
                 self._inner.close()
-                raise BrokenOff(f"the body is larger than max_body_size ({self._settings.max_body_size})", sent=True)
+                limit = self._settings.max_body_size
+                raise Oversized(f"the body is larger than max_body_size ({limit})", "max_body_size")
             chunks.append(chunk)
         return b"".join(chunks)
 
@@ -284,6 +293,10 @@ class _Progress:
 _CONNECTING = (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError, aiohttp.ServerTimeoutError)
 
 
+_TOO_LONG = "Got more than"
+"""How aiohttp 3.14 says it of a header field: its parser in C wraps the class, LineTooLong, in a more general one."""
+
+
 @contextmanager
 def _translated() -> Iterator[None]:
     """aiohttp's failures as ours."""
@@ -291,6 +304,10 @@ def _translated() -> Iterator[None]:
         yield
     except _CONNECTING as error:
         raise ConnectFailed(str(error), sent=False) from error
+    except aiohttp.ClientResponseError as error:
+        if error.message.startswith(_TOO_LONG):
+            raise Oversized(f"header fields larger than max_header_size: {error.message}", "max_header_size") from error
+        raise BrokenOff(f"the response is not valid HTTP/1.1: {error}", sent=True) from error
     except (aiohttp.ClientError, ConnectionError) as error:
         raise BrokenOff(f"the connection broke off or spoke no HTTP/1.1: {error}", sent=True) from error
 

@@ -11,7 +11,7 @@ import asyncio
 from typing import Protocol
 
 from trunkline.core.call import Headers
-from trunkline.edge.transport.base import BrokenOff, TransportError, TransportSettings
+from trunkline.edge.transport.base import BrokenOff, Oversized, TransportError, TransportSettings
 from trunkline.edge.transport.coding import Decoder
 
 
@@ -158,8 +158,8 @@ class LeanResponse:
             self._decoder.finish()
         return data
 
-    def _oversized(self) -> BrokenOff:
-        return BrokenOff(f"the body is larger than max_body_size ({self._settings.max_body_size})", sent=True)
+    def _oversized(self) -> Oversized:
+        return Oversized(f"the body is larger than max_body_size ({self._settings.max_body_size})", "max_body_size")
 
     def _wake(self) -> None:
         waiter = self._waiter
