@@ -26,6 +26,7 @@ from trunkline.core.secret import MASK
 from trunkline.dialects.base import Envelope
 from trunkline.edge.flows import Plain, Translation
 from trunkline.edge.transport.base import (
+    CLOCK_SLACK,
     BrokenOff,
     ConnectFailed,
     Origin,
@@ -40,8 +41,6 @@ from trunkline.providers.target import Provider, Target
 
 EVENT_STREAM = b"text/event-stream"
 MAX_ERROR_BODY = 1024 * 1024
-CLOCK_SLACK = 0.005
-"""Seconds by which a timer may strike before the loop's clock, which counts in milliseconds, says so."""
 
 
 class Upstream:

@@ -9,6 +9,10 @@ from msgspec import Struct
 from trunkline.core.call import Headers
 
 
+CLOCK_SLACK = 0.005
+"""Seconds by which a timer may strike before the loop's clock, which counts in milliseconds, says so."""
+
+
 class TransportSettings(Struct, forbid_unknown_fields=True, frozen=True):
     """The `transport:` section of the configuration. Times in seconds, sizes in bytes."""
 

@@ -19,6 +19,7 @@ from yarl import URL
 
 from trunkline.core.call import Headers
 from trunkline.edge.transport.base import (
+    CLOCK_SLACK,
     BrokenOff,
     ConnectFailed,
     Origin,
@@ -275,7 +276,7 @@ class _Progress:
         self.clock.reschedule(self._within(self._settings.first_byte_timeout))
 
     def expired(self) -> TransportError:
-        late = self._deadline is not None and self._loop.time() >= self._deadline
+        late = self._deadline is not None and self._loop.time() >= self._deadline - CLOCK_SLACK
         if self.connected:
             return TimedOut("no response within first_byte_timeout or the deadline", sent=True)
         if self.connecting and late:
