@@ -133,8 +133,8 @@ def why_cancelled(cancelled: BaseException) -> GatewayError:
 
 
 class UpstreamError(GatewayError):
-    """The upstream answered with an error. `status` is the upstream's; `code` and `kind` are ours, `upstream_code` and
-    `upstream_type` what it said. `body` is its answer, passed on untouched where the client speaks the same dialect."""
+    """The upstream answered with an error. `status` is the upstream's; `code` and `kind` are ours, `upstream_code` is
+    what it said. `body` is its answer, passed on untouched where the client speaks the same dialect."""
 
     blame = "upstream"
     status, code = 502, "upstream_error"
@@ -150,7 +150,6 @@ class UpstreamError(GatewayError):
         param: str | None = None,
         retryable: bool | None = None,
         retry_after: float | None = None,
-        upstream_type: str | None = None,
         upstream_code: str | None = None,
         headers: list[tuple[bytes, bytes]] | None = None,
         body: bytes | None = None,
@@ -162,7 +161,6 @@ class UpstreamError(GatewayError):
             self.kind = kind
         if retryable is not None:
             self.retryable = retryable
-        self.upstream_type = upstream_type
         self.upstream_code = upstream_code
         self.headers = headers or []
         self.body = body

@@ -15,14 +15,10 @@ import msgspec
 
 from trunkline.core.call import Headers
 from trunkline.core.errors import GatewayError, Kind, UpstreamError
-from trunkline.dialects.retry import retry_after
+from trunkline.dialects.faults import envelope, message_of, read_envelope, text, upstream_error
 from trunkline.dialects.sse import event
 
-_decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
-
-MAX_MESSAGE = 2000
-"""Characters of an upstream's message that are passed on."""
 
 _BY_TYPE: Mapping[str, tuple[Kind, int]] = {
     "invalid_request_error": ("invalid_request", 400),
@@ -54,15 +50,6 @@ _BY_MESSAGE: tuple[tuple[str, Kind], ...] = (
 )
 """Faults that only the message tells apart."""
 
-_ELSEWHERE: frozenset[Kind] = frozenset(
-    {
-        "authentication", "billing", "permission", "not_found", "conflict", "rate_limit", "quota", "timeout",
-        "overloaded", "server",
-    }
-)  # fmt: skip
-"""Kinds of error that another target may not have: its key, its account, its models, its load. What is left is the
-request's own fault and would fail there too."""
-
 _TYPES: Mapping[Kind, str] = {kind: name for name, (kind, _) in _BY_TYPE.items()} | {
     "quota": "rate_limit_error",
     "content_filter": "invalid_request_error",
@@ -89,61 +76,28 @@ _SECRETS = re.compile(
 
 def read_error(status: int, headers: Headers, body: bytes) -> UpstreamError:
     """An upstream's error answer. Never raises, whatever the body is; text that is not JSON is not shown."""
-    try:
-        value = _decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        value = None
-    found = _envelope(value)
+    found = read_envelope(body)
     return _classify(found, status, headers, body if found else None)
 
 
 def in_band_error(value: Any) -> UpstreamError:
     """The `error` event of a stream (or an error body under a 200): its type stands in for the status."""
-    found = _envelope(value)
-    return _classify(found, _BY_TYPE.get(_string(found.get("type")) or "", ("server", 502))[1], [], None)
-
-
-def _envelope(value: Any) -> dict[str, Any]:
-    """The error object, wherever this host keeps it; {} where there is none."""
-    match value:
-        case {"error": dict()}:
-            inner: dict[str, Any] = value["error"]
-            return inner
-        case {"error": str(message)} | {"message": str(message)} | {"detail": str(message)}:
-            return {"message": message}
-    return {}
+    found = envelope(value)
+    return _classify(found, _BY_TYPE.get(text(found.get("type")) or "", ("server", 502))[1], [], None)
 
 
 def _classify(found: dict[str, Any], status: int, headers: Headers, body: bytes | None) -> UpstreamError:
     if status < 400:
         status = 502
-    type_ = _string(found.get("type"))
-    said = _string(found.get("message"))
-    message = _SECRETS.sub("[removed]", said[:MAX_MESSAGE]) if said else f"The upstream answered with status {status}."
+    message = _SECRETS.sub("[removed]", message_of(found, status))
     kind: Kind = _BY_STATUS.get(status, "server" if status >= 500 else "invalid_request")
-    if (stated := _BY_TYPE.get(type_ or "")) is not None:
+    if (stated := _BY_TYPE.get(text(found.get("type")) or "")) is not None:
         kind = stated[0]
     if kind == "server" and status >= 500:
         kind = _BY_STATUS.get(status, kind)  # an `api_error` may come with the status of an overload or a time-out
     if kind in {"invalid_request", "server", "rate_limit"}:
         kind = next((better for words, better in _BY_MESSAGE if words in message), kind)
-    return UpstreamError(
-        message,
-        status=status,
-        kind=kind,
-        code=f"upstream_{kind}",
-        param=_string(found.get("param")),
-        retryable=kind in _ELSEWHERE,
-        retry_after=retry_after(headers),
-        upstream_type=type_,
-        upstream_code=_string(found.get("code")),
-        headers=headers,
-        body=body,
-    )
-
-
-def _string(value: Any) -> str | None:
-    return value if type(value) is str else None
+    return upstream_error(found, kind, status, message, headers, body)
 
 
 # ── The way out ────────────────────────────────────────────────────────────────────────────────────────────────────

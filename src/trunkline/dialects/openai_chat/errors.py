@@ -13,9 +13,8 @@ import msgspec
 
 from trunkline.core.call import Headers
 from trunkline.core.errors import GatewayError, Kind, UpstreamError
-from trunkline.dialects.retry import retry_after
+from trunkline.dialects.faults import envelope, message_of, read_envelope, text, upstream_error
 
-_decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
 _BY_STATUS: dict[int, Kind] = {
@@ -50,39 +49,32 @@ _BY_CODE: dict[str, Kind] = {
     "server_error": "server",
 }
 
-_ELSEWHERE: frozenset[Kind] = frozenset(
-    {
-        "authentication",
-        "billing",
-        "permission",
-        "not_found",
-        "conflict",
-        "rate_limit",
-        "quota",
-        "timeout",
-        "overloaded",
-        "server",
-    }
-)
-"""Kinds of error that another target may not have: its credential, its quota, its load, its models."""
-
-_TYPES: dict[Kind, tuple[str, str | None]] = {
-    "invalid_request": ("invalid_request_error", None),
-    "authentication": ("invalid_request_error", "invalid_api_key"),
-    "billing": ("insufficient_quota", "billing_hard_limit_reached"),
-    "permission": ("invalid_request_error", None),
-    "not_found": ("invalid_request_error", None),
-    "conflict": ("invalid_request_error", None),
-    "too_large": ("invalid_request_error", None),
-    "rate_limit": ("rate_limit_error", "rate_limit_exceeded"),
-    "quota": ("insufficient_quota", "insufficient_quota"),
-    "timeout": ("timeout_error", None),
-    "overloaded": ("server_error", None),
-    "content_filter": ("invalid_request_error", "content_filter"),
-    "context_length": ("invalid_request_error", "context_length_exceeded"),
-    "server": ("server_error", None),
+_TYPES: dict[Kind, str] = {
+    "invalid_request": "invalid_request_error",
+    "authentication": "invalid_request_error",
+    "billing": "insufficient_quota",
+    "permission": "invalid_request_error",
+    "not_found": "invalid_request_error",
+    "conflict": "invalid_request_error",
+    "too_large": "invalid_request_error",
+    "rate_limit": "rate_limit_error",
+    "quota": "insufficient_quota",
+    "timeout": "timeout_error",
+    "overloaded": "server_error",
+    "content_filter": "invalid_request_error",
+    "context_length": "invalid_request_error",
+    "server": "server_error",
 }
-"""`type`, and the `code` that OpenAI's own clients look for; elsewhere `code` is ours."""
+
+_CODES: dict[Kind, str] = {
+    "rate_limit": "rate_limit_exceeded",
+    "quota": "insufficient_quota",
+    "content_filter": "content_filter",
+    "context_length": "context_length_exceeded",
+}
+"""Codes of an upstream's error that programs branch on: to wait, to give up, to shorten the prompt. Every other error
+has our own code. Above all an upstream that refuses the gateway's credential is no `invalid_api_key`: the caller would
+replace a key that is good."""
 
 _STATUS: dict[Kind, int] = {"billing": 429, "quota": 429, "content_filter": 400, "context_length": 400}
 """Statuses by which OpenAI's SDK raises the right class; elsewhere the error's own status."""
@@ -90,45 +82,23 @@ _STATUS: dict[Kind, int] = {"billing": 429, "quota": 429, "content_filter": 400,
 
 def read_error(status: int, headers: Headers, body: bytes) -> UpstreamError:
     """An upstream's error answer. Never raises, whatever the body is."""
-    try:
-        value = _decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        value = None
-    found = _envelope(value)
+    found = read_envelope(body)
     return _classify(found, status, headers, body if found else None)
 
 
 def in_band_error(error: Any) -> UpstreamError:
     """The `error` object inside a 200 answer. Its `code` may be an HTTP status (OpenRouter)."""
-    found = _envelope({"error": error})
-    stated = [text for name in ("code", "status_code") if (text := _string(found.get(name))) and text.isdigit()]
-    status = next((number for text in stated if 400 <= (number := int(text)) < 600), 502)
+    found = envelope({"error": error})
+    stated = [said for name in ("code", "status_code") if (said := text(found.get(name))) and said.isdigit()]
+    status = next((number for said in stated if 400 <= (number := int(said)) < 600), 502)
     return _classify(found, status, [], None)
 
 
-def _envelope(value: Any) -> dict[str, Any]:
-    """The error object, wherever this host keeps it; {} where there is none."""
-    match value:
-        case {"error": dict(inner)}:
-            return inner
-        case {"error": str(message)}:
-            return {"message": message}
-        case {"message": str()} | {"detail": _}:
-            return value if "message" in value else {"message": _text(value["detail"])}
-        case [first, *_]:
-            return _envelope(first)
-    return {}
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else _encode(value).decode()
-
-
 def _classify(found: dict[str, Any], status: int, headers: Headers, body: bytes | None) -> UpstreamError:
-    code, type_ = _string(found.get("code")), _string(found.get("type"))
+    code, type_ = text(found.get("code")), text(found.get("type"))
     inner = found.get("innererror")
-    inner_code = _string(inner.get("code")) if isinstance(inner, dict) else None
-    message = _string(found.get("message")) or f"The upstream answered with status {status}."
+    inner_code = text(inner.get("code")) if isinstance(inner, dict) else None
+    message = message_of(found, status)
     stated = _BY_STATUS.get(status, "server" if status >= 500 else "invalid_request")
     kind = next((_BY_CODE[name] for name in (inner_code, code, type_) if name in _BY_CODE), stated)
     if kind == "server" and status >= 500:
@@ -137,34 +107,21 @@ def _classify(found: dict[str, Any], status: int, headers: Headers, body: bytes 
         kind = "context_length"
     if kind == "rate_limit" and "Request too large" in message:
         kind = "too_large"  # more than the whole per-minute limit: waiting does not help
-    return UpstreamError(
-        message,
-        status=status,
-        kind=kind,
-        code=f"upstream_{kind}",
-        param=_string(found.get("param")),
-        retryable=kind in _ELSEWHERE,
-        retry_after=retry_after(headers),
-        upstream_type=type_,
-        upstream_code=code,
-        headers=headers,
-        body=body,
-    )
-
-
-def _string(value: Any) -> str | None:
-    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else None
+    return upstream_error(found, kind, status, message, headers, body)
 
 
 def error_status(error: GatewayError) -> int:
     return _STATUS.get(error.kind, 503 if error.status == 529 else error.status)
 
 
-def error_object(error: GatewayError) -> dict[str, Any]:
-    type_, code = _TYPES[error.kind]
-    own = error.upstream_code if isinstance(error, UpstreamError) and error.upstream_code else None
-    return {"message": error.message, "type": type_, "param": error.param, "code": code or own or error.code}
-
-
 def write_error(error: GatewayError, request_id: str) -> bytes:
-    return _encode({"error": {**error_object(error), "request_id": request_id}})
+    inner = {"message": error.message, "type": _TYPES[error.kind], "param": error.param, "code": _code(error)}
+    return _encode({"error": inner | {"request_id": request_id}})
+
+
+def _code(error: GatewayError) -> str:
+    if not isinstance(error, UpstreamError):
+        return error.code
+    if error.kind == "not_found" and _BY_CODE.get(error.upstream_code or "") == "not_found":
+        return "model_not_found"  # a bare 404 may also be a wrong address
+    return _CODES.get(error.kind, error.code)
