@@ -80,7 +80,7 @@ class Gateway:
         )
 
         models = Models(self.directory.names, auth.identify)
-        health = Health(self.status)
+        health = Health(self.status, config.admin_key)
         admin = Admin(config.admin_key, lambda: self.shipper.keys if self.shipper is not None else None)
         self.edge = Edge(
             handle,

@@ -132,7 +132,8 @@ async def test_a_head_too_large(where: str, tmp_path: Path) -> None:
             "without end": b"GET / HTTP/1.1\r\nx: " + b"y" * 5000,
         }[where]
         await line.send(head)
-        assert (await line.answer()).status == 431
+        answer = await line.answer()
+        assert (answer.status, answer.json["error"]["code"]) == (431, "header_too_large")
         assert await line.rest() == b""
 
 
@@ -171,6 +172,7 @@ async def test_what_is_not_http_gets_a_400_and_the_connection_ends(bad: bytes, t
         assert await line.rest() == b""
     assert answer.status == 400
     assert answer.json["error"]["type"] == "invalid_request_error"
+    assert answer.json["error"]["code"] == "invalid_http"
 
 
 # ── Time ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -191,7 +193,7 @@ async def test_a_slow_client_is_cut(begun: bytes, tmp_path: Path) -> None:
         assert await line.rest() == b""
         if b"\r\n\r\n" in begun:
             assert (await run.entry()).error == "request_timeout"
-    assert answer.status == 408
+    assert (answer.status, answer.json["error"]["code"]) == (408, "request_timeout")
     assert time.monotonic() - started < 5
 
 
@@ -266,7 +268,9 @@ async def test_the_number_of_connections_is_bounded(tmp_path: Path) -> None:
     ):
         await until(lambda: len(run.listener.server_state.connections) == 2, "two connections")
         async with connected(run.port) as three:
-            assert (await three.answer()).status == 503
+            refused = await three.answer()
+            assert (refused.status, refused.json["error"]["code"]) == (503, "too_many_connections")
+            assert refused.headers["retry-after"] == "1"
             assert await three.rest() == b""
         for line in (one, two):
             await line.send(request("/healthz", method="GET"))
@@ -308,6 +312,9 @@ METHODS: list[tuple[str, str, int]] = [
     ("OPTIONS", OPENAI.path, 405),
     ("DELETE", "/v1/messages", 405),
     ("PUT", "/v1/models", 405),
+    ("POST", "/healthz", 405),
+    ("POST", "/readyz", 405),
+    ("POST", "/metrics", 405),
     ("GET", "/v1/models", 200),
     ("GET", "/healthz", 200),
     ("GET", "/readyz", 200),
@@ -334,6 +341,8 @@ def assert_helpful(answer: Answer) -> None:
     error: dict[str, Any] = answer.json["error"]
     assert error["message"]
     assert error["type"] == "invalid_request_error"
+    request_id = error.get("request_id") or answer.json["request_id"]
+    assert request_id == answer.headers["x-request-id"] == answer.headers["request-id"]
 
 
 async def test_head_is_get_without_a_body(tmp_path: Path) -> None:

@@ -116,10 +116,11 @@ async def test_an_attempt_that_the_client_left_says_so(tmp_path: Path) -> None:
 async def test_a_providers_own_limit_is_no_deadline(client: str, tmp_path: Path) -> None:
     async with Upstream(silence) as up:
         sections = {
-            "providers": {"up": OPENAI.provider(up.url, timeout=0.05)},
+            "providers": {"up": OPENAI.provider(up.url, timeout=0.2)},
             "transport": {"client": client},
         }
         async with running(tmp_path, sections) as run:
+            await ask(run.port, OPENAI.path, OPENAI.ask("up/m"))  # imports aiohttp, which takes longer than the limit
             answer = await ask(run.port, OPENAI.path, OPENAI.ask("up/m"), {"x-trunkline-deadline-ms": "60000"})
     assert (answer.status, OPENAI.error_code(answer.json)) == (504, "upstream_timeout")
 

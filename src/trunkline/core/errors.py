@@ -3,7 +3,7 @@
     GatewayError
     ├─ ClientError (blame: client)
     │  ├─ BadRequest 400 · LossyTranslation 400 · Unauthenticated 401 · Forbidden 403 · NotFound 404
-    │  ├─ ModelNotFound 404 · MethodNotAllowed 405 · RequestTimeout 408 · TooLarge 413
+    │  ├─ ModelNotFound 404 · MethodNotAllowed 405 · RequestTimeout 408 · TooLarge 413 · HeadTooLarge 431
     │  └─ ClientGone 499 (never sent; the ledger shows it)
     ├─ InternalError 500 · ShuttingDown 503 · Overloaded 503 · DeadlineExceeded 504 (blame: gateway)
     └─ UpstreamError (blame: upstream; status and code as the upstream said)
@@ -101,6 +101,10 @@ class RequestTimeout(ClientError):
 
 class TooLarge(ClientError):
     status, code, kind = 413, "request_too_large", "too_large"
+
+
+class HeadTooLarge(ClientError):
+    status, code = 431, "header_too_large"
 
 
 class ClientGone(ClientError):

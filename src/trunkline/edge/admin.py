@@ -20,12 +20,11 @@ from urllib.parse import unquote
 import msgspec
 
 from trunkline.core.call import Key, KeySpec
-from trunkline.core.errors import BadRequest, GatewayError, MethodNotAllowed, NotFound, Overloaded, Unauthenticated
+from trunkline.core.errors import BadRequest, MethodNotAllowed, NotFound, Overloaded, Unauthenticated
 from trunkline.core.secret import Secret
 from trunkline.core.stores import KeyAdmin, StoreError, StoreUnavailable
-from trunkline.dialects import openai_chat
 from trunkline.edge.limits import read_body
-from trunkline.edge.pages import is_admin, respond, respond_error
+from trunkline.edge.pages import is_admin, respond
 
 MAX_BODY = 65_536
 _encode = msgspec.json.Encoder().encode
@@ -47,12 +46,9 @@ class Admin:
         self._keys = keys
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        try:
-            self._admit(scope)
-            status, shown = await self._answer(scope, receive)
-            await respond(send, status, _encode(shown))
-        except GatewayError as error:
-            await respond_error(send, openai_chat.DIALECT, error)
+        self._admit(scope)
+        status, shown = await self._answer(scope, receive)
+        await respond(send, status, _encode(shown))
 
     def _admit(self, scope: Any) -> None:
         if self._admin_key is None:

@@ -10,10 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
+from email.utils import formatdate
 from http import HTTPStatus
 from typing import Any
 
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
+
+from trunkline.core.errors import InternalError
+from trunkline.edge.refusal import MISTAKE, last_word
 
 log = logging.getLogger("trunkline.server")
 
@@ -25,21 +30,34 @@ _STATUS_LINES = {
 _DISCONNECT = {"type": "http.disconnect"}
 
 
-def last_word(status: bytes, message: bytes, kind: bytes = b"invalid_request_error") -> bytes:
-    """A whole answer that the connection itself gives, before it closes."""
-    body = b'{"error":{"message":"%b","type":"%b","param":null,"code":null}}' % (message, kind)
-    head = b"HTTP/1.1 %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
-    return head % (status, len(body)) + body
+_MISTAKE = InternalError(MISTAKE)
 
 
-_MISTAKE = last_word(b"500 Internal Server Error", b"The gateway made a mistake; its log says more.", b"server_error")
+class _Date:
+    """The `date` header field (RFC 9110, section 6.6.1), made once a second."""
+
+    __slots__ = ("_line", "_second")
+
+    def __init__(self) -> None:
+        self._second = 0
+        self._line = b""
+
+    def line(self) -> bytes:
+        second = int(time.time())
+        if second != self._second:
+            self._second = second
+            self._line = f"date: {formatdate(second, usegmt=True)}\r\n".encode()
+        return self._line
+
+
+_date = _Date().line
 
 
 class Exchange:
     """`protocol` is told by `on_response_complete` when the answer has gone out; `task` is what `run` runs in."""
 
     __slots__ = (
-        "_body", "_chunked", "_ended", "_expects", "_head", "_left", "_protocol", "_transport", "_waiter",
+        "_body", "_chunked", "_ended", "_expects", "_framed", "_head", "_left", "_protocol", "_transport", "_waiter",
         "disconnected", "flow", "keep_alive", "response_complete", "response_started", "scope", "task",
     )  # fmt: skip
 
@@ -62,6 +80,9 @@ class Exchange:
         self._head = b""
         """The answer's head, while it waits for the body."""
         self._chunked = False
+        self._framed = False
+        """The answer's end can be told otherwise than by the connection's, which is all that HTTP/1.0 has for a stream
+        (RFC 9112, section 6.1)."""
         self._left = 0
         """Bytes that the answer's content-length still promises."""
 
@@ -113,7 +134,7 @@ class Exchange:
         if self.response_complete or self.disconnected:
             return
         if not self.response_started:
-            self._transport.write(_MISTAKE)
+            self._transport.write(last_word(_MISTAKE, self.scope["headers"]))
         self._transport.close()  # an answer that cannot be completed must not look complete
 
     async def send(self, message: Any) -> None:
@@ -129,12 +150,13 @@ class Exchange:
     def _start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         self.response_started = True
         self._expects = False
-        parts = [_STATUS_LINES[status]]
-        self._chunked = True
+        parts = [_STATUS_LINES[status], _date()]
+        self._chunked = self.scope["http_version"] != "1.0"
+        self._framed = self._chunked
         for name, value in headers:
             parts += (name, b": ", value, b"\r\n")
             if name == b"content-length":
-                self._chunked, self._left = False, int(value)
+                self._chunked, self._framed, self._left = False, True, int(value)
         if not self.keep_alive:
             parts.append(b"connection: close\r\n")
         if self._chunked:
@@ -142,7 +164,7 @@ class Exchange:
         else:
             parts.append(b"\r\n")
         self._head = b"".join(parts)
-        lines = len(headers) + 2 + (not self.keep_alive) + self._chunked
+        lines = len(headers) + 3 + (not self.keep_alive) + self._chunked
         if self._head.count(b"\n") != lines or self._head.count(b"\r") != lines:
             raise ValueError("a header field holds a line break")
 
@@ -157,7 +179,8 @@ class Exchange:
                 data += b"0\r\n\r\n"
         else:
             data = head + body if head else body
-            self._left -= len(body)
+            if self._framed:
+                self._left -= len(body)
         if data:
             self._transport.write(data)
         if not more:

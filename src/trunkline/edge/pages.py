@@ -1,4 +1,4 @@
-"""Endpoints that are no calls: the list of models, health, and metrics."""
+"""Endpoints that are no calls: the list of models, health, and metrics. Errors they raise, the server answers."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from urllib.parse import unquote
 import msgspec
 
 from trunkline.core.call import Headers, Key
-from trunkline.core.errors import GatewayError, MethodNotAllowed, ModelNotFound
+from trunkline.core.errors import MethodNotAllowed, ModelNotFound
 from trunkline.core.secret import Secret
 from trunkline.dialects import anthropic, openai_chat
 from trunkline.dialects.base import Dialect
+from trunkline.edge.refusal import family
 
 _encode = msgspec.json.Encoder().encode
 Identify = Callable[[Headers], Awaitable[Key]]
@@ -24,6 +25,7 @@ Status = Callable[[], dict[str, Any]]
 """The state of the parts that may be degraded, and whether the gateway should get traffic (`ready`)."""
 
 JSON = b"application/json"
+WITHHELD = "shown to the admin key"
 
 
 async def respond(
@@ -34,16 +36,10 @@ async def respond(
     await send({"type": "http.response.body", "body": body})
 
 
-async def respond_error(send: Any, dialect: Dialect, error: GatewayError) -> None:
-    headers = [(b"allow", error.allow.encode())] if isinstance(error, MethodNotAllowed) else []
-    if error.retry_after is not None:
-        headers.append((b"retry-after", b"%d" % max(1, round(error.retry_after))))
-    await respond(send, dialect.error_status(error), dialect.write_error(error, ""), headers=headers)
-
-
-def family(headers: Headers) -> Dialect:
-    """Whose SDK asks: Anthropic's always says its version."""
-    return anthropic.DIALECT if any(name == b"anthropic-version" for name, _ in headers) else openai_chat.DIALECT
+def only_get(scope: Any) -> None:
+    """Raises MethodNotAllowed."""
+    if scope["method"] not in ("GET", "HEAD"):
+        raise MethodNotAllowed(f"{scope['path']} takes GET only.", "GET, HEAD")
 
 
 class Models:
@@ -55,22 +51,18 @@ class Models:
         self._since = int(time.time())
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        only_get(scope)
         dialect = family(scope["headers"])
-        try:
-            if scope["method"] not in ("GET", "HEAD"):
-                raise MethodNotAllowed("/v1/models takes GET only.", "GET, HEAD")
-            key = await self._identify(scope["headers"])
-            names = [name for name in self._names() if key.models is None or _allowed(name, key.models)]
-            wanted = unquote(scope["path"].removeprefix("/v1/models").strip("/"))
-            show = self._anthropic if dialect is anthropic.DIALECT else self._openai
-            if not wanted:
-                await respond(send, 200, _encode(_listing(dialect, [show(name) for name in names])))
-            elif wanted in names:
-                await respond(send, 200, _encode(show(wanted)))
-            else:
-                raise ModelNotFound(f"The model {wanted!r} is not listed here.", param="model")
-        except GatewayError as error:
-            await respond_error(send, dialect, error)
+        key = await self._identify(scope["headers"])
+        names = [name for name in self._names() if key.models is None or _allowed(name, key.models)]
+        wanted = unquote(scope["path"].removeprefix("/v1/models").strip("/"))
+        show = self._anthropic if dialect is anthropic.DIALECT else self._openai
+        if not wanted:
+            await respond(send, 200, _encode(_listing(dialect, [show(name) for name in names])))
+        elif wanted in names:
+            await respond(send, 200, _encode(show(wanted)))
+        else:
+            raise ModelNotFound(f"The model {wanted!r} is not listed here.", param="model")
 
     def _openai(self, name: str) -> dict[str, Any]:
         owner = name.partition("/")[0] if "/" in name else "trunkline"
@@ -93,17 +85,36 @@ def _listing(dialect: Dialect, shown: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 class Health:
-    """`/healthz`: the process answers. `/readyz`: it should be sent traffic, and what is degraded."""
+    """`/healthz`: the process answers. `/readyz`: it should be sent traffic, and what is degraded.
 
-    def __init__(self, status: Status) -> None:
+    Why it is degraded names hosts and users of databases, so that is for the admin key alone.
+    """
+
+    def __init__(self, status: Status, admin_key: Secret | None = None) -> None:
         self._status = status
+        self._admin_key = admin_key
 
     async def live(self, scope: Any, receive: Any, send: Any) -> None:
+        only_get(scope)
         await respond(send, 200, b'{"status":"ok"}')
 
     async def ready(self, scope: Any, receive: Any, send: Any) -> None:
+        only_get(scope)
         status = self._status()
-        await respond(send, 200 if status["ready"] else 503, _encode(status))
+        shown = status if is_admin(scope["headers"], self._admin_key) else _unexplained(status)
+        await respond(send, 200 if status["ready"] else 503, _encode(shown))
+
+
+def _unexplained(value: Any) -> Any:
+    """A status in which every error's text, at whatever depth, is replaced by a word."""
+    if not isinstance(value, dict):
+        return value
+    shown = {name: _unexplained(inner) for name, inner in value.items()}
+    if shown.get("error") is not None:
+        shown["error"] = WITHHELD
+    if "errors" in shown:
+        shown["errors"] = dict.fromkeys(shown["errors"], WITHHELD)
+    return shown
 
 
 class Metrics:
@@ -117,12 +128,9 @@ class Metrics:
         self._admin_key = admin_key
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        try:
-            if not is_admin(scope["headers"], self._admin_key):
-                await self._identify(scope["headers"])
-        except GatewayError as error:
-            await respond_error(send, openai_chat.DIALECT, error)
-            return
+        only_get(scope)
+        if not is_admin(scope["headers"], self._admin_key):
+            await self._identify(scope["headers"])
         body, content_type = self._exposition()
         await respond(send, 200, body, content_type.encode())
 

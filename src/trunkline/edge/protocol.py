@@ -18,8 +18,9 @@ from urllib.parse import unquote
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from trunkline.core.errors import ClientGone, GatewayError, RequestTimeout
-from trunkline.edge.exchange import Exchange, last_word
+from trunkline.core.errors import BadRequest, ClientGone, GatewayError, HeadTooLarge, Overloaded, RequestTimeout
+from trunkline.edge.exchange import Exchange
+from trunkline.edge.refusal import last_word
 from trunkline.edge.settings import ServerSettings
 
 SWEEP = 0.5
@@ -28,12 +29,11 @@ MAX_UNWANTED = 1024 * 1024
 """Bytes of a request body that are still taken, and thrown away, once the request is refused: closing at once could
 destroy the answer on its way."""
 
-
-_HEAD_TOO_LARGE = last_word(b"431 Request Header Fields Too Large", b"The request's head is too large.")
-_TOO_SLOW = last_word(b"408 Request Timeout", b"The request did not arrive in time.")
-_TOO_MANY = last_word(b"503 Service Unavailable", b"Too many connections.")
+_HEAD_TOO_LARGE = HeadTooLarge("The request's head is too large.")
+_TOO_SLOW = RequestTimeout("The request did not arrive in time.")
+_TOO_MANY = Overloaded("Too many connections.", retry_after=1.0, code="too_many_connections")
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
-_NOT_HTTP = last_word(b"400 Bad Request", b"This is not a valid HTTP/1.1 request.")
+_NOT_HTTP = BadRequest("This is not a valid HTTP/1.1 request.", code="invalid_http")
 
 
 def protocol_class(settings: ServerSettings) -> type[HttpToolsProtocol]:
@@ -50,6 +50,7 @@ class _Bounded(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.headers = []
         self._head = 0
         """Bytes of the present head so far; -1 while a body arrives."""
         self._tail = b""
@@ -108,10 +109,10 @@ class _Bounded(HttpToolsProtocol):
         """Whether a request is being answered, or waits for its turn."""
         return self.cycle is not None and not self.cycle.response_complete
 
-    def _end(self, answer: bytes) -> None:
+    def _end(self, error: GatewayError) -> None:
         """Close, with a last word where it cannot be taken for a part of an answer that has begun."""
         if not self._busy() or not (self.cycle.response_started or self._turns):
-            self.transport.write(answer)
+            self.transport.write(last_word(error, self.headers))
         self.transport.close()
 
     # ── Size ───────────────────────────────────────────────────────────────────────────────────────────────────────

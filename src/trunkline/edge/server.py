@@ -22,16 +22,16 @@ from trunkline.core.errors import (
     GatewayError,
     InternalError,
     MethodNotAllowed,
+    NotFound,
     ShuttingDown,
-    UpstreamError,
     why_cancelled,
 )
 from trunkline.core.pipeline import Handler
 from trunkline.core.reply import Reply
 from trunkline.core.usage import NANO
 from trunkline.edge.limits import LARGE, check_depth, read_body
-from trunkline.edge.pages import family, respond_error
 from trunkline.edge.pings import Pinger, Streaming
+from trunkline.edge.refusal import MISTAKE, family, identified, refuse
 from trunkline.edge.settings import ServerSettings
 from trunkline.edge.surfaces import SURFACES, Surface
 
@@ -43,11 +43,10 @@ Page = Callable[[Any, Receive, Send], Awaitable[None]]
 """An endpoint that is no call: models, health, metrics, admin."""
 
 DRAINING_RETRY_AFTER = 5.0
-MISTAKE = "The gateway made a mistake; its log says more."
 MAX_LOST_HEADER = 2048
-_HIDDEN = frozenset({"authentication", "permission", "billing"})
-"""Kinds of upstream error whose text may hold a piece of our credential or say whose account it is."""
-_PASSED_ON_ERROR = frozenset({b"retry-after-ms", b"x-should-retry"})
+DAY = 86_400_000
+"""Milliseconds: the longest deadline that may be asked for."""
+_BOOLEANS = {b"1": True, b"true": True, b"0": False, b"false": False}
 
 
 class Edge:
@@ -80,21 +79,33 @@ class Edge:
         if surface is not None:
             await self._call(surface, scope, receive, send)
             return
+        await self._page(scope, receive, send)
+
+    async def _page(self, scope: Any, receive: Receive, send: Send) -> None:
+        """An endpoint that is no call. Pages raise GatewayErrors before they begin to answer."""
+        path = scope["path"]
+        request_id = self._next_id()
         page = self._pages.get(path) or next(
             (page for start, page in self._below.items() if path.startswith(start)), None
         )
-        if page is not None:
-            try:
-                await page(scope, receive, send)
-            except Exception:
-                log.exception("%s: a mistake of the gateway's own", path)
-                await respond_error(send, family(scope["headers"]), InternalError(MISTAKE))
+        try:
+            if page is None:
+                raise NotFound("There is nothing at this path. See docs/endpoints.md for what there is.")
+            await page(scope, receive, send)
             return
-        await _unknown(scope, send)
+        except GatewayError as raised:
+            error = raised
+        except Exception:
+            log.exception("%s: a mistake of the gateway's own", path, extra={"request_id": request_id})
+            error = InternalError(MISTAKE)
+        await refuse(send, error, family(scope["headers"]), request_id, [])
+
+    def _next_id(self) -> str:
+        self._count += 1
+        return f"req_{self._ids}{self._count:08x}"
 
     async def _call(self, surface: Surface, scope: Any, receive: Receive, send: Send) -> None:
-        self._count += 1
-        call = Call(f"req_{self._ids}{self._count:08x}", surface, scope["headers"], time.time(), time.monotonic())
+        call = Call(self._next_id(), surface, scope["headers"], time.time(), time.monotonic())
         self.in_flight += 1
         try:
             reply = None
@@ -134,7 +145,7 @@ class Edge:
                 declared = value
             elif name[:12] == b"x-trunkline-":
                 if name == b"x-trunkline-strict":
-                    call.strict = value.strip().lower() in (b"1", b"true", b"yes")
+                    call.strict = _yes_or_no(value)
                 elif name == b"x-trunkline-tags":
                     call.tags = (*call.tags, *_tags(value))
                 elif name == b"x-trunkline-deadline-ms":
@@ -208,55 +219,27 @@ class Edge:
             await self._refuse(call, why, send)
 
     async def _refuse(self, call: Call, error: GatewayError, send: Send) -> None:
-        dialect = call.surface.dialect
-        if isinstance(error, UpstreamError):
-            body, status = self._upstream_error(call, error)
-        else:
-            body, status = dialect.write_error(error, call.id), dialect.error_status(error)
-        headers = _headers(call, None)
-        headers.append((b"content-length", b"%d" % len(body)))
-        if isinstance(error, MethodNotAllowed):
-            headers.append((b"allow", error.allow.encode()))
-        if error.retry_after is not None:
-            headers.append((b"retry-after", b"%d" % max(1, round(error.retry_after))))
-        if isinstance(error, UpstreamError):
-            headers += [field for field in error.headers if field[0] in _PASSED_ON_ERROR]
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
-
-    def _upstream_error(self, call: Call, error: UpstreamError) -> tuple[bytes, int]:
-        """The upstream's own words where the client speaks its dialect, unless they could give away our credential."""
-        dialect = call.surface.dialect
-        if error.kind in _HIDDEN:
-            shown = UpstreamError(
-                "The provider refused the gateway's own credential or account; the gateway's log says more.",
-                status=error.status,
-                kind=error.kind,
-                code=error.code,
-            )
-            return dialect.write_error(shown, call.id), dialect.error_status(shown)
-        if error.body is not None and call.target is not None and call.target.dialect is dialect:
-            return error.body, error.status
-        return dialect.write_error(error, call.id), dialect.error_status(error)
+        target = call.target
+        await refuse(
+            send, error, call.surface.dialect, call.id, _facts(call), target.dialect if target is not None else None
+        )
 
 
-def _headers(call: Call, reply: Reply | None) -> Headers:
-    request_id = call.id.encode()
-    headers = [
-        (b"content-type", reply.content_type if reply is not None else b"application/json"),
-        (b"x-request-id", request_id),
-        (b"request-id", request_id),
-    ]
+def _headers(call: Call, reply: Reply) -> Headers:
+    return [(b"content-type", reply.content_type), *identified(call.id), *_facts(call), *reply.headers]
+
+
+def _facts(call: Call) -> Headers:
+    """What became of the call, as far as it got."""
+    facts: Headers = []
     if call.target is not None:
-        headers.append((b"x-trunkline-target", _printable(call.target.name)))
-        headers.append((b"x-trunkline-attempts", b"%d" % len(call.attempts)))
+        facts.append((b"x-trunkline-target", _printable(call.target.name)))
+        facts.append((b"x-trunkline-attempts", b"%d" % len(call.attempts)))
     if call.cost is not None:
-        headers.append((b"x-trunkline-cost-usd", f"{call.cost // NANO}.{call.cost % NANO:09d}".encode()))
+        facts.append((b"x-trunkline-cost-usd", f"{call.cost // NANO}.{call.cost % NANO:09d}".encode()))
     if call.lost:
-        headers.append((b"x-trunkline-lost", _printable(", ".join(call.lost))))
-    if reply is not None and reply.headers:
-        headers += reply.headers
-    return headers
+        facts.append((b"x-trunkline-lost", _printable(", ".join(call.lost))))
+    return facts
 
 
 def _printable(text: str) -> bytes:
@@ -268,21 +251,23 @@ def _printable(text: str) -> bytes:
 
 
 def _tags(value: bytes) -> tuple[str, ...]:
-    tags = tuple(tag.strip() for tag in value.decode("latin-1").split(",") if tag.strip())
+    try:
+        tags = tuple(tag.strip() for tag in value.decode().split(",") if tag.strip())
+    except UnicodeDecodeError:
+        raise BadRequest("x-trunkline-tags must be UTF-8.") from None
     if len(tags) > 32 or any(len(tag) > 128 for tag in tags):
         raise BadRequest("x-trunkline-tags takes at most 32 tags of at most 128 characters.")
     return tags
 
 
+def _yes_or_no(value: bytes) -> bool:
+    said = _BOOLEANS.get(value.strip().lower())
+    if said is None:
+        raise BadRequest("x-trunkline-strict must be 1, true, 0 or false.")
+    return said
+
+
 def _milliseconds(value: bytes) -> float:
-    if not value.isdigit() or not 0 < int(value) < 86_400_000:
-        raise BadRequest("x-trunkline-deadline-ms must be a whole number of milliseconds between 1 and 86400000.")
+    if not (value.isdigit() and len(value) <= len(b"%d" % DAY) and 0 < int(value) <= DAY):
+        raise BadRequest(f"x-trunkline-deadline-ms must be a whole number of milliseconds between 1 and {DAY}.")
     return int(value) / 1000
-
-
-async def _unknown(scope: Any, send: Send) -> None:
-    body = b'{"error":{"message":"There is nothing at this path. See docs/endpoints.md for what there is.",'
-    body += b'"type":"invalid_request_error","param":null,"code":"not_found"}}'
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-    await send({"type": "http.response.start", "status": 404, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -8,7 +8,6 @@ from msgspec import Struct
 
 from trunkline.core.call import Headers
 
-
 CLOCK_SLACK = 0.005
 """Seconds by which a timer may strike before the loop's clock, which counts in milliseconds, says so."""
 

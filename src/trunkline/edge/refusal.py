@@ -1,0 +1,82 @@
+"""Error answers: the one place that turns an error into status, header fields and an envelope of the caller's family.
+
+Three ask for them: calls (`server`), pages, and the connection itself, which may have to speak before there is a
+request, or in the middle of one (`last_word`).
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from trunkline.core.call import Headers
+from trunkline.core.errors import GatewayError, MethodNotAllowed, UpstreamError
+from trunkline.dialects import anthropic, openai_chat
+from trunkline.dialects.base import Dialect
+
+MISTAKE = "The gateway made a mistake; its log says more."
+_JSON = (b"content-type", b"application/json")
+_HIDDEN = frozenset({"authentication", "permission", "billing"})
+"""Kinds of upstream error whose text may hold a piece of our credential or say whose account it is."""
+_PASSED_ON = frozenset({b"retry-after-ms", b"x-should-retry"})
+
+
+def family(headers: Headers) -> Dialect:
+    """Whose SDK asks: Anthropic's always says its version."""
+    return anthropic.DIALECT if any(name == b"anthropic-version" for name, _ in headers) else openai_chat.DIALECT
+
+
+def identified(request_id: str) -> Headers:
+    """The header fields in which the SDKs of both families look for a request's id."""
+    given = request_id.encode()
+    return [(b"x-request-id", given), (b"request-id", given)]
+
+
+async def refuse(
+    send: Any, error: GatewayError, dialect: Dialect, request_id: str, more: Headers, spoken: Dialect | None = None
+) -> None:
+    """Answer with an error. `more`: further header fields; `spoken`: the dialect of the upstream's own error body."""
+    if isinstance(error, UpstreamError):
+        error = _shown(error)
+        more = more + [field for field in error.headers if field[0] in _PASSED_ON]
+    if isinstance(error, UpstreamError) and error.body is not None and spoken is dialect:
+        status, body = error.status, error.body  # the upstream's own words, where the caller speaks its dialect
+    else:
+        status, body = dialect.error_status(error), dialect.write_error(error, request_id)
+    headers = [_JSON, *identified(request_id), *more, *_advice(error), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def last_word(error: GatewayError, headers: Headers) -> bytes:
+    """A whole answer that the connection itself gives before it closes, in the family of such request header fields as
+    have come. There is no request id: there is no request."""
+    dialect = family(headers)
+    body = dialect.write_error(error, "")
+    fields = [_JSON, *_advice(error), (b"content-length", b"%d" % len(body)), (b"connection", b"close")]
+    line = f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}".encode()
+    return b"\r\n".join([line, *(name + b": " + value for name, value in fields), b"", body])
+
+
+def _advice(error: GatewayError) -> Headers:
+    """What the error says in header fields."""
+    advice: Headers = []
+    if isinstance(error, MethodNotAllowed):
+        advice.append((b"allow", error.allow.encode()))
+    if error.retry_after is not None:
+        advice.append((b"retry-after", b"%d" % max(1, round(error.retry_after))))
+    return advice
+
+
+def _shown(error: UpstreamError) -> UpstreamError:
+    """The error without what could give away our credential."""
+    if error.kind not in _HIDDEN:
+        return error
+    return UpstreamError(
+        "The provider refused the gateway's own credential or account; the gateway's log says more.",
+        status=error.status,
+        kind=error.kind,
+        code=error.code,
+        retry_after=error.retry_after,
+        headers=error.headers,
+    )
