@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.laws.generators import COMMON_REASONS, answers, requests, said, spoken
+from trunkline.core.errors import BadRequest
 from trunkline.core.events import Event, Finished, PartFinished, PartStarted, Reason, Started, TextDelta, normalize
 from trunkline.core.request import (
     CacheMark,
@@ -125,7 +126,15 @@ def test_the_same_request_gives_the_same_bytes(request: Request, pair: tuple[Dia
     client, upstream = pair
     body = client.write_request(request, "m", Quirks(), [])
     first, again = client.read_request(body), client.read_request(body)
-    assert upstream.write_request(first, "m", Quirks(), []) == upstream.write_request(again, "m", Quirks(), [])
+    assert _written(upstream, first) == _written(upstream, again)
+
+
+def _written(upstream: Dialect, request: Request) -> bytes | str:
+    """The body, or why there is none: a message may hold nothing that this dialect can say."""
+    try:
+        return upstream.write_request(request, "m", Quirks(), [])
+    except BadRequest as error:
+        return error.message
 
 
 @settings(max_examples=100, deadline=None)

@@ -19,6 +19,7 @@ from trunkline.dialects.anthropic.thinking import Plan, plan
 from trunkline.dialects.anthropic.turns import turns
 from trunkline.dialects.anthropic.vocabulary import NAME, write_cache
 from trunkline.dialects.base import Quirks
+from trunkline.dialects.emptied import refuse_emptied
 
 _encode = msgspec.json.Encoder().encode
 
@@ -116,12 +117,15 @@ class _RequestWriter:
     def _messages(self, messages: list[Message]) -> list[dict[str, Any]]:
         out: list[dict[str, Any]] = []
         for turn in turns(messages, self._role):
+            before = len(self.lost)
             if content := self.content.content(turn.parts):
                 written: dict[str, Any] = {"role": turn.role, "content": content}
                 for message in turn.messages:
                     if message.name is not None or message.extra:
                         self._message_fields(written, message)
                 out.append(written)
+            else:
+                refuse_emptied(turn.messages, self.lost[before:])
         if out and out[-1]["role"] == "assistant":
             self._prefill(out, messages)
         return out

@@ -29,6 +29,7 @@ from trunkline.core.request import (
 )
 from trunkline.dialects.base import Quirks
 from trunkline.dialects.effort import effort_of
+from trunkline.dialects.emptied import refuse_emptied
 from trunkline.dialects.openai_chat.content_writer import ContentWriter, Json
 from trunkline.dialects.openai_chat.vocabulary import NAME, put_back
 
@@ -53,6 +54,7 @@ _TIERS = {"standard_only": "default"}
 
 
 def write_request(request: Request, model: str, quirks: Quirks, lost: list[str]) -> bytes:
+    """Raises BadRequest where a message holds nothing that chat can say."""
     return _encode(_RequestWriter(request, quirks, lost).body(model))
 
 
@@ -151,11 +153,14 @@ class _RequestWriter:
         return [{"role": "user", "content": written}] if written else []
 
     def _message(self, message: Message) -> Json:
+        before = len(self.lost)
         if message.role == "assistant" and not _plain(message):
             out = self._assistant(message)
         else:
             role = "system" if message.role == "developer" and not self.quirks.developer_role else message.role
             out = {"role": role, "content": self.content.content(message.parts)}
+        if out["content"] == "":
+            refuse_emptied((message,), self.lost[before:])
         if message.name is not None:
             out["name"] = message.name
         return self.content.unknown(out, message.extra, message.at)
