@@ -200,3 +200,16 @@ async def test_a_second_signal_reaches_the_workers(tmp_path: Path) -> None:
             run.signal(signal.SIGTERM)
             assert b"shutting_down" in await line.read_body()
             assert await run.ended(15) == 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the workers in /proc")
+async def test_workers_do_not_outlive_a_killed_supervisor(tmp_path: Path) -> None:
+    sections = one_target("http://127.0.0.1:9")
+    async with child(tmp_path, sections, "--workers", "2") as run:
+        await ready(run, 2)
+        workers = workers_of(run)
+        assert "".join(run.said).count("127.0.0.1") == 1  # one line says where it listens
+        run.signal(signal.SIGKILL)
+        await until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), "the workers are gone")
+        await run.ended()
+    assert "".join(run.said).count("the supervisor is gone") == 2

@@ -76,8 +76,8 @@ async def test_a_price_makes_a_cost_on_entry_and_call() -> None:
 
 ESTIMATES: list[tuple[Said, Usage | None]] = [
     (Said(USED), USED),
-    (Said(None, produced=9), Usage(input=4, output=9, estimated=True)),
-    (Said(None, complete=True), Usage(input=4, output=0, estimated=True)),
+    (Said(None, produced=9), Usage(input=2, output=9, estimated=True)),
+    (Said(None, complete=True), Usage(input=2, output=0, estimated=True)),
     (Said(None, complete=False), None),
 ]
 
@@ -130,3 +130,32 @@ async def test_a_stream_is_kept_as_it_went_out_up_to_a_bound() -> None:
         assert len(reply.flow.feed(b"x" * (MAX_RECORDED // 2 + 1))) == MAX_RECORDED // 2 + 1
     reply.finish()
     assert len(kept.appended[1].response or "") == MAX_RECORDED
+
+
+def a_picture(megabytes: float) -> bytes:
+    data = b"iVBORw0KGgo" * int(megabytes * 1024 * 1024 / 11)
+    return b'{"a":"what is this?","url":"data:image/png;base64,' + data + b'"}'
+
+
+@pytest.mark.parametrize(
+    ("body", "low", "high"),
+    [
+        (a_picture(0.01), 1500, 1600),
+        (a_picture(4), 1500, 1600),
+        (b'{"a":"' + b"word " * 1000 + b'"}', 1250, 1250),
+        (b'{"a":"' + b"word " * 400_000 + b'"}', 500_000, 500_010),
+        (b"[" * 100_000, 25_000, 25_000),
+        (b'{"a":"\xff\xfe"}', 2, 3),
+    ],
+    ids=["a small picture", "a large one", "text", "more text than is decoded", "too deep", "not UTF-8"],
+)
+async def test_the_input_is_estimated_by_what_it_is(body: bytes, low: int, high: int) -> None:
+    ledger, kept = stage()
+    call = asked()
+    call.body = body
+    reply = await ledger(call, Inner([Reply(Said(None, produced=1), body=b"answer")]))
+    reply.finish()
+    usage = kept.appended[0].usage
+    assert usage is not None
+    assert low <= usage.input <= high
+    assert usage.estimated

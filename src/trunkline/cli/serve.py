@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
 import sys
 import tempfile
@@ -92,7 +93,7 @@ async def _serve(config: Config, listening: socket.socket, share: Path | None) -
     from trunkline.edge.listener import Listener
 
     gateway = await Gateway.start(config)
-    listener = Listener(gateway.edge, config.server)
+    listener = Listener(gateway.edge, config.server, os.getppid() if share is not None else None)
     asyncio.get_running_loop().call_later(BEHIND, gateway.begin, share)
     try:
         await listener.serve(sockets=[listening])

@@ -7,6 +7,8 @@ a load balancer moves on without an error seen by anybody. A second signal stops
 from __future__ import annotations
 
 import logging
+import os
+import signal
 import socket
 import time
 from typing import Any
@@ -26,7 +28,10 @@ CUT_TIME = 1
 
 
 class Listener(uvicorn.Server):
-    def __init__(self, edge: Edge, settings: ServerSettings) -> None:
+    """`supervisor`: the process whose worker this one is. When it is gone, however it ended, so is the reason to serve:
+    nobody would restart this worker or pass a stop signal on."""
+
+    def __init__(self, edge: Edge, settings: ServerSettings, supervisor: int | None = None) -> None:
         super().__init__(
             uvicorn.Config(
                 edge,
@@ -44,6 +49,7 @@ class Listener(uvicorn.Server):
         )
         self._edge = edge
         self._settings = settings
+        self._supervisor = supervisor
         self._drain_until: float | None = None
 
     def handle_exit(self, sig: int, frame: Any) -> None:
@@ -55,6 +61,9 @@ class Listener(uvicorn.Server):
         log.info("stopping: %d calls are in work", self._edge.in_flight)
 
     async def on_tick(self, counter: int) -> bool:
+        if self._supervisor not in (None, os.getppid()) and self._drain_until is None:
+            log.error("the supervisor is gone: this worker stops")
+            self.handle_exit(signal.SIGTERM, None)
         if self._drain_until is not None:
             if self._edge.in_flight == 0:
                 self.should_exit = True

@@ -42,7 +42,7 @@ def supervise(command: list[str], listening: socket.socket, count: int, drain: f
 
     workers += [start() for _ in range(count)]
     deaths: list[float] = []
-    log.info("%d workers serve on %s", count, listening.getsockname())
+    log.debug("%d workers are started", count)
     while not stopping:
         time.sleep(LOOK)
         for position, worker in enumerate(workers):

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable
+
+import msgspec
 
 from trunkline.core.call import Call, Entry
 from trunkline.core.errors import Blame, GatewayError, InternalError, why_cancelled
@@ -16,11 +19,16 @@ from trunkline.core.pipeline import Handler
 from trunkline.core.reply import Flow, Reply
 from trunkline.core.stores import Journal, Meters, Prices
 from trunkline.core.usage import Usage
-from trunkline.policy.estimate import BYTES_PER_TOKEN
+from trunkline.policy.estimate import BYTES_PER_TOKEN, TOKENS_PER_FILE, estimate_tokens
 
 log = logging.getLogger("trunkline.calls")
 
 _LEVELS: dict[Blame, int] = {"client": logging.DEBUG, "gateway": logging.WARNING, "upstream": logging.WARNING}
+
+MAX_DECODED = 1024 * 1024
+"""Bytes of a request that are decoded to estimate its tokens; a larger one is judged by its length."""
+_FILES = re.compile(rb'"[A-Za-z0-9+/_:;,=-]{4097,}+"')
+"""Long strings without a space: somebody's base64, with or without `data:image/png;base64,` before it."""
 
 MAX_RECORDED = 1024 * 1024
 """Bytes of a streamed answer that are kept where bodies are: each open stream holds as much in memory."""
@@ -167,4 +175,16 @@ def _estimate(call: Call, flow: Flow) -> Usage | None:
     """Tokens of an answer whose upstream gave none: from the size of the request and what has gone by."""
     if flow.produced == 0 and not flow.complete:
         return None
-    return Usage(input=len(call.body) // BYTES_PER_TOKEN, output=flow.produced, estimated=True)
+    return Usage(input=_estimate_input(call.body), output=flow.produced, estimated=True)
+
+
+def _estimate_input(body: bytes) -> int:
+    """Tokens of a request. Files in base64 are taken out first: what is left is small enough to decode."""
+    bare, files = _FILES.subn(b'""', body)
+    tokens = files * TOKENS_PER_FILE
+    if len(bare) <= MAX_DECODED:
+        try:
+            return tokens + estimate_tokens(msgspec.json.decode(bare))
+        except (ValueError, RecursionError):  # not UTF-8, say: the request was read by somebody more lenient
+            pass
+    return tokens + len(bare) // BYTES_PER_TOKEN
