@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from tests.laws.generators import pieces, spoken
+from tests.laws.generators import normalize, pieces, spoken
 from trunkline.core.errors import BadRequest
-from trunkline.core.events import Event, Failed, normalize
+from trunkline.core.events import Event, Failed
 from trunkline.core.usage import Usage
 from trunkline.dialects.anthropic import DIALECT
 from trunkline.dialects.base import Envelope, Quirks

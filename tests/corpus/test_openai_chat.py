@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from tests.corpus.exchanges import Tally, answered, chats, needs_recordings, read, write
-from tests.laws.generators import pieces, spoken
+from tests.laws.generators import normalize, pieces, spoken
 from trunkline.core.errors import BadRequest, UpstreamError
-from trunkline.core.events import Event, Failed, PartStarted, normalize
+from trunkline.core.events import Event, Failed, PartStarted
 from trunkline.core.usage import Usage
 from trunkline.dialects.base import Quirks
 from trunkline.dialects.openai_chat import DIALECT

@@ -15,8 +15,8 @@ from msgspec import Struct, structs
 
 from tests.corpus.exchanges import Tally, answered, chats, messages, needs_recordings, read, write
 from tests.corpus.test_openai_chat import BROKEN, chunks, counted, is_valid, sdk_view, told
-from tests.laws.generators import spoken
-from trunkline.core.events import Event, PartStarted, Reason, normalize
+from tests.laws.generators import normalize, spoken
+from trunkline.core.events import Event, PartStarted, Reason
 from trunkline.core.usage import Usage
 from trunkline.dialects import anthropic, openai_chat
 from trunkline.dialects.anthropic.vocabulary import STOP_REASONS

@@ -291,3 +291,22 @@ def spoken(events: Sequence[Event]) -> dict[str, Any]:
                 out["reasons"][choice] = reason
     out["calls"] = [(key, name, json.loads(text or "{}")) for key, name, text in out["calls"].values()]
     return out
+
+
+def normalize(events: list[Event]) -> list[Event]:
+    """Merge neighbouring deltas of one part: two sequences that normalize alike say the same thing."""
+    out: list[Event] = []
+    for event in events:
+        last = out[-1] if out else None
+        match event, last:
+            case (TextDelta(index, ""), _) | (ReasoningDelta(index, ""), _) | (ArgumentsDelta(index, ""), _):
+                continue
+            case TextDelta(index, text), TextDelta(before, head) if index == before:
+                out[-1] = TextDelta(index, head + text)
+            case ReasoningDelta(index, text), ReasoningDelta(before, head) if index == before:
+                out[-1] = ReasoningDelta(index, head + text)
+            case ArgumentsDelta(index, text), ArgumentsDelta(before, head) if index == before:
+                out[-1] = ArgumentsDelta(index, head + text)
+            case _:
+                out.append(event)
+    return out

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.laws.generators import answers, law, pieces, requests, said, usages
+from tests.laws.generators import answers, law, normalize, pieces, requests, said, usages
 from trunkline.core.errors import BadRequest, UpstreamBroken
-from trunkline.core.events import Event, Failed, PartFinished, PartStarted, Reason, Started, normalize
+from trunkline.core.events import Event, Failed, PartFinished, PartStarted, Reason, Started
 from trunkline.core.request import Request
 from trunkline.dialects.anthropic import DIALECT
 from trunkline.dialects.base import Envelope, Quirks

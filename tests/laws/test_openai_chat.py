@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.laws.generators import answers, pieces, requests, said, spoken
+from tests.laws.generators import answers, normalize, pieces, requests, said, spoken
 from trunkline.core.call import Peek
 from trunkline.core.errors import BadRequest, UpstreamBroken
 from trunkline.core.events import (
@@ -20,7 +20,6 @@ from trunkline.core.events import (
     PartStarted,
     Reason,
     Started,
-    normalize,
 )
 from trunkline.core.request import Request
 from trunkline.core.usage import Usage

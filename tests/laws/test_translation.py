@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.laws.generators import COMMON_REASONS, answers, requests, said, spoken
+from tests.laws.generators import COMMON_REASONS, answers, normalize, requests, said, spoken
 from trunkline.core.errors import BadRequest
-from trunkline.core.events import Event, Finished, PartFinished, PartStarted, Reason, Started, TextDelta, normalize
+from trunkline.core.events import Event, Finished, PartFinished, PartStarted, Reason, Started, TextDelta
 from trunkline.core.request import (
     CacheMark,
     FileId,
