@@ -35,6 +35,7 @@ class Listener(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 edge,
+                interface="asgi3",
                 http=protocol_class(settings),
                 ws="none",
                 lifespan="off",

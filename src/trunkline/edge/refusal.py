@@ -33,17 +33,18 @@ def identified(request_id: str) -> Headers:
 
 
 async def refuse(
-    send: Any, error: GatewayError, dialect: Dialect, request_id: str, more: Headers, spoken: Dialect | None = None
+    send: Any, error: GatewayError, dialect: Dialect, known: Headers, request_id: str, spoken: Dialect | None = None
 ) -> None:
-    """Answer with an error. `more`: further header fields; `spoken`: the dialect of the upstream's own error body."""
+    """Answer with an error. `known`: the header fields that do not depend on it; `spoken`: the dialect of the
+    upstream's own error body."""
     if isinstance(error, UpstreamError):
         error = _shown(error)
-        more = more + [field for field in error.headers if field[0] in _PASSED_ON]
+        known = known + [field for field in error.headers if field[0] in _PASSED_ON]
     if isinstance(error, UpstreamError) and error.body is not None and spoken is dialect:
         status, body = error.status, error.body  # the upstream's own words, where the caller speaks its dialect
     else:
         status, body = dialect.error_status(error), dialect.write_error(error, request_id)
-    headers = [_JSON, *identified(request_id), *more, *_advice(error), (b"content-length", b"%d" % len(body))]
+    headers = [_JSON, *known, *_advice(error), (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 

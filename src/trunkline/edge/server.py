@@ -71,15 +71,9 @@ class Edge:
         self.draining = False
         self.in_flight = 0
 
-    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return
-        path = scope["path"]
-        surface = self._surfaces.get(path)
-        if surface is not None:
-            await self._call(surface, scope, receive, send)
-            return
-        await self._page(scope, receive, send)
+    def __call__(self, scope: Any, receive: Receive, send: Send) -> Awaitable[None]:
+        surface = self._surfaces.get(scope["path"])
+        return self._page(scope, receive, send) if surface is None else self._call(surface, scope, receive, send)
 
     async def _page(self, scope: Any, receive: Receive, send: Send) -> None:
         """An endpoint that is no call. Pages raise GatewayErrors before they begin to answer."""
@@ -98,7 +92,7 @@ class Edge:
         except Exception:
             log.exception("%s: a mistake of the gateway's own", path, extra={"request_id": request_id})
             error = InternalError(MISTAKE)
-        await refuse(send, error, family(scope["headers"]), request_id, [])
+        await refuse(send, error, family(scope["headers"]), identified(request_id), request_id)
 
     def _next_id(self) -> str:
         self._count += 1
@@ -114,7 +108,10 @@ class Edge:
                     raise MethodNotAllowed(f"{surface.path} takes POST only.", "POST")
                 call.load = partial(self._load, receive)
                 reply = await self._handle(call)
-                await self._answer(call, reply, send)
+                if reply.body is not None:
+                    await self._whole(call, reply, reply.body, send)
+                else:
+                    await self._begin(call, reply, send)
             except GatewayError as error:
                 await self._refuse(call, error, send)
             except asyncio.CancelledError as cancelled:
@@ -164,10 +161,8 @@ class Edge:
 
     # ── Out ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _answer(self, call: Call, reply: Reply, send: Send) -> None:
-        if reply.body is not None:
-            await self._whole(call, reply, reply.body, send)
-            return
+    async def _begin(self, call: Call, reply: Reply, send: Send) -> None:
+        """The answer is a stream."""
         call.first_byte = time.monotonic() - call.started
         await send({"type": "http.response.start", "status": reply.status, "headers": _headers(call, reply)})
         if not reply.head:
@@ -221,17 +216,21 @@ class Edge:
     async def _refuse(self, call: Call, error: GatewayError, send: Send) -> None:
         target = call.target
         await refuse(
-            send, error, call.surface.dialect, call.id, _facts(call), target.dialect if target is not None else None
+            send, error, call.surface.dialect, _facts(call), call.id, target.dialect if target is not None else None
         )
 
 
 def _headers(call: Call, reply: Reply) -> Headers:
-    return [(b"content-type", reply.content_type), *identified(call.id), *_facts(call), *reply.headers]
+    headers = _facts(call)
+    headers.append((b"content-type", reply.content_type))
+    if reply.headers:
+        headers += reply.headers
+    return headers
 
 
 def _facts(call: Call) -> Headers:
-    """What became of the call, as far as it got."""
-    facts: Headers = []
+    """Its id, and what became of the call, as far as it got."""
+    facts = identified(call.id)
     if call.target is not None:
         facts.append((b"x-trunkline-target", _printable(call.target.name)))
         facts.append((b"x-trunkline-attempts", b"%d" % len(call.attempts)))

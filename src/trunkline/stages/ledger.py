@@ -99,7 +99,8 @@ class Ledger:
             call.cost = entry.cost
         self._journal.append(entry)
         self._meters.record(entry)
-        _tell(entry, error)
+        if error is not None or log.isEnabledFor(logging.DEBUG):
+            _tell(entry, error)
 
 
 def _tell(entry: Entry, error: GatewayError | None) -> None:
@@ -107,8 +108,6 @@ def _tell(entry: Entry, error: GatewayError | None) -> None:
     level = logging.DEBUG if error is None else _LEVELS[error.blame]
     if type(error) is InternalError:
         level = logging.ERROR
-    if not log.isEnabledFor(level):
-        return
     facts = {
         "request_id": entry.id,
         "target": entry.target,
