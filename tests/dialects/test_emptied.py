@@ -58,3 +58,20 @@ def test_a_thought_without_its_signature_is_left_out_quietly() -> None:
     lost: list[str] = []
     assert MESSAGES.write_request(CHAT.read_request(body), "m", Quirks(), lost)
     assert lost
+
+
+def test_a_message_that_keeps_its_tool_results_is_not_empty() -> None:
+    call = {"role": "assistant", "content": [{"type": "tool_use", "id": "a", "name": "f", "input": {}}]}
+    result = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "a", "content": "4"}, UNKNOWN]}
+    body = json.dumps({"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}, call, result]})
+    lost: list[str] = []
+    assert CHAT.write_request(MESSAGES.read_request(body.encode()), "m", Quirks(), lost)
+    assert lost == ["messages[2].content[1]"]
+
+
+def test_instructions_that_lose_all_are_reported_and_the_question_is_sent() -> None:
+    messages = [{"role": "user", "content": "hi"}, {"role": "system", "content": [UNKNOWN]}]
+    body = json.dumps({"model": "m", "max_tokens": 9, "messages": messages}).encode()
+    lost: list[str] = []
+    assert CHAT.write_request(MESSAGES.read_request(body), "m", Quirks(), lost)
+    assert lost == ["messages[1].content[0]"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.laws.generators import spoken
+from tests.laws.generators import normalize, spoken
 from trunkline.core.events import (
     Event,
     Failed,
@@ -17,7 +17,6 @@ from trunkline.core.events import (
     SignatureDelta,
     Started,
     TextDelta,
-    normalize,
 )
 from trunkline.core.usage import Usage
 from trunkline.dialects.base import Envelope

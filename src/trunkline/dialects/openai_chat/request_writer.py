@@ -65,6 +65,8 @@ class _RequestWriter:
         self.lost = lost
         self.content = ContentWriter(request.dialect, lost)
         self.own = self.content.own
+        self.answered = ""
+        """The path of the last message with tool results: Messages has them and what follows them in one."""
 
     def body(self, model: str) -> Json:
         request = self.request
@@ -138,6 +140,7 @@ class _RequestWriter:
         seen: list[Part] = []
         for message in self.request.messages:
             if message.role == "tool":
+                self.answered = message.at
                 out += self._tool_messages(message, seen)
                 continue
             if seen:
@@ -159,7 +162,7 @@ class _RequestWriter:
         else:
             role = "system" if message.role == "developer" and not self.quirks.developer_role else message.role
             out = {"role": role, "content": self.content.content(message.parts)}
-        if out["content"] == "":
+        if out["content"] == "" and (not message.at or message.at != self.answered):
             refuse_emptied((message,), self.lost[before:])
         if message.name is not None:
             out["name"] = message.name
