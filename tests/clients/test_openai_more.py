@@ -127,7 +127,7 @@ async def test_a_deadline(chat: Chat) -> None:
     with pytest.raises(openai.InternalServerError) as failed:
         await chat.ask(model="sim-small+hang=30s", extra_headers={"x-trunkline-deadline-ms": "200"})
     chat.note_failure(failed.value)
-    assert (failed.value.status_code, failed.value.code) == (504, "upstream_timeout")
+    assert (failed.value.status_code, failed.value.code) == (504, "deadline_exceeded")
 
 
 async def test_retries_by_the_sdk(chat: Chat, request: pytest.FixtureRequest) -> None:

@@ -66,7 +66,7 @@ class Attempt(Struct, omit_defaults=True):
     duration: float = 0.0
     status: int = 0
     reason: str | None = None
-    """Why it did not become the answer: an error code; None for the one that did."""
+    """Why it did not become the answer, or why that broke off: an error code; None for one that went well."""
 
 
 class Entry(Struct, omit_defaults=True):
