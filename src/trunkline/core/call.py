@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from fnmatch import fnmatchcase
 from typing import Any, Literal, Protocol
 
 from msgspec import Struct, field
@@ -44,6 +45,10 @@ class Key(Struct, frozen=True):
     disabled: bool = False
     capture: Capture | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
+
+    def allows(self, model: str) -> bool:
+        """Whether it may ask for a model of this name."""
+        return self.models is None or any(fnmatchcase(model, pattern) for pattern in self.models)
 
 
 class KeySpec(Struct, frozen=True, forbid_unknown_fields=True):

@@ -6,7 +6,6 @@ import hmac
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from fnmatch import fnmatchcase
 from typing import Any
 from urllib.parse import unquote
 
@@ -54,7 +53,7 @@ class Models:
         only_get(scope)
         dialect = family(scope["headers"])
         key = await self._identify(scope["headers"])
-        names = [name for name in self._names() if key.models is None or _allowed(name, key.models)]
+        names = [name for name in self._names() if key.allows(name)]
         wanted = unquote(scope["path"].removeprefix("/v1/models").strip("/"))
         show = self._anthropic if dialect is anthropic.DIALECT else self._openai
         if not wanted:
@@ -71,10 +70,6 @@ class Models:
     def _anthropic(self, name: str) -> dict[str, Any]:
         created = datetime.fromtimestamp(self._since, UTC).isoformat().replace("+00:00", "Z")
         return {"type": "model", "id": name, "display_name": name, "created_at": created}
-
-
-def _allowed(name: str, patterns: tuple[str, ...]) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _listing(dialect: Dialect, shown: list[dict[str, Any]]) -> dict[str, Any]:

@@ -6,7 +6,6 @@ Only once the caller is known is the body read: nobody without a key makes the g
 from __future__ import annotations
 
 from collections.abc import Callable
-from fnmatch import fnmatchcase
 
 from trunkline.core.call import Call, Capture, Headers, Key
 from trunkline.core.errors import Forbidden, Unauthenticated
@@ -62,8 +61,7 @@ class Auth:
 
     def _may_ask(self, key: Key, call: Call) -> None:
         peek = call.peek
-        assert key.models is not None
-        if peek is not None and not any(fnmatchcase(peek.model, pattern) for pattern in key.models):
+        if peek is not None and not key.allows(peek.model):
             raise Forbidden(
                 f"This API key may not use the model {peek.model!r}.", code="model_not_allowed", param="model"
             )

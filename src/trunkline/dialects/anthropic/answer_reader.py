@@ -34,7 +34,8 @@ from trunkline.core.events import (
 from trunkline.dialects.anthropic.errors import in_band_error
 from trunkline.dialects.anthropic.usage import COUNTED, merge_usage, read_usage
 from trunkline.dialects.anthropic.vocabulary import NAME, REASONS
-from trunkline.dialects.sse import EventTooLarge, Splitter, events
+from trunkline.dialects.pieces import PieceReader
+from trunkline.dialects.sse import events
 
 
 class _Text(Struct, tag="text_delta"):
@@ -81,11 +82,9 @@ _ENVELOPE = frozenset({"id", "type", "role", "model", "content", "stop_reason", 
 """Fields of a message that events carry, or that every message has alike."""
 
 
-class AnswerReader:
+class AnswerReader(PieceReader):
     def __init__(self, stream: bool) -> None:
-        self._splitter = Splitter() if stream else None
-        self._body = bytearray()
-        self._ended = False
+        super().__init__(stream)
         self._started = False
         self._parts = 0
         self._part = -1
@@ -98,16 +97,6 @@ class AnswerReader:
         self._usage: dict[str, Any] = {}
         self._last: dict[str, Any] = {}
         """`message_delta`, held until `message_stop` makes it final."""
-
-    def feed(self, data: bytes) -> Iterable[Event]:
-        if self._splitter is None:
-            self._body += data
-            return ()
-        try:
-            block = self._splitter.feed(data)
-        except EventTooLarge:
-            return self._fail(UpstreamProtocol("The upstream sent an event without end."))
-        return self._events(block) if block else ()
 
     def eof(self) -> Iterable[Event]:
         if self._ended:

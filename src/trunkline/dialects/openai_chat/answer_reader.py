@@ -40,7 +40,8 @@ from trunkline.dialects.openai_chat.errors import in_band_error
 from trunkline.dialects.openai_chat.usage import read_usage
 from trunkline.dialects.openai_chat.vocabulary import FINISH_REASONS, NAME, REASONS
 from trunkline.dialects.openai_chat.wire import Call, Choice, Chunk, Delta, decode_chunk
-from trunkline.dialects.sse import EventTooLarge, Splitter, events
+from trunkline.dialects.pieces import PieceReader
+from trunkline.dialects.sse import events
 
 _STARTED_EXTRA = ("service_tier", "system_fingerprint", "provider")
 _started_extra = attrgetter(*_STARTED_EXTRA)
@@ -66,27 +67,15 @@ class _Alternative:
         self.finished = False
 
 
-class AnswerReader:
+class AnswerReader(PieceReader):
     def __init__(self, stream: bool) -> None:
-        self._splitter = Splitter() if stream else None
-        self._body = bytearray()
+        super().__init__(stream)
         self._started = False
-        self._ended = False
         self._choices: dict[int | str | None, _Alternative] = {}
         self._parts = 0
         self._usage: Usage | None = None
         self._filtered: Any = None
         """Azure's verdict on the prompt: it comes ahead of the answer, in a chunk that has no id yet."""
-
-    def feed(self, data: bytes) -> Iterable[Event]:
-        if self._splitter is None:
-            self._body += data
-            return ()
-        try:
-            block = self._splitter.feed(data)
-        except EventTooLarge:
-            return self._fail(UpstreamProtocol("The upstream sent an event without end."))
-        return self._events(block) if block else ()
 
     def eof(self) -> Iterable[Event]:
         out: list[Event] = []
