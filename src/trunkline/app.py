@@ -41,6 +41,8 @@ log = logging.getLogger("trunkline")
 SHIPPING_TIME = 5.0
 """Seconds, when the gateway stops, for the journal to reach the database; what is left waits for the next start."""
 
+LOADING_TIME = 5.0
+"""Seconds, when the gateway stops, for the price list to finish loading."""
 OPENING_TIME = 10.0
 """Seconds to wait for the database before memory is settled without it."""
 
@@ -93,6 +95,7 @@ class Gateway:
             },
             below={"/v1/models/": models, "/admin/": admin},
         )
+        self._loader = threading.Thread(target=self._load, name="trunkline-loader", daemon=True)
         self._simulator_close: Callable[[], Awaitable[None]] | None = None
 
     @classmethod
@@ -115,7 +118,7 @@ class Gateway:
             self.meters.share(share)
         if self.shipper is not None:
             self.shipper.start()
-        threading.Thread(target=self._load, name="trunkline-loader", daemon=True).start()
+        self._loader.start()
 
     def _load(self) -> None:
         """The thread that reads the price list and then, once the database is open too, settles the memory."""
@@ -130,6 +133,8 @@ class Gateway:
         await self.transport.aclose()
         if self.shipper is not None and not self.shipper.stop(SHIPPING_TIME):
             log.warning("the journal keeps entries that did not reach the database: the next start ships them")
+        if self._loader.is_alive():  # a thread that is importing must not be met by the interpreter's own end
+            self._loader.join(LOADING_TIME)
         if self.journal is not None:
             self.journal.close()
 

@@ -105,7 +105,7 @@ class Shipper:
         self._thread = threading.Thread(target=self._run, name="trunkline-shipper", daemon=True)
         self._stopping = threading.Event()
         self.opened = threading.Event()
-        """Set once the database has been opened."""
+        """Set once the database has been opened, or will not be any more."""
         self._deadline = float("inf")
         self._database: Database | None = None
         self._opened: tuple[Ledger, KeyStore, bytes] | None = None
@@ -128,6 +128,7 @@ class Shipper:
         self._deadline = time.monotonic() + timeout
         self._stopping.set()
         self._thread.join(timeout)
+        self.opened.set()
         return self._drained
 
     @property
