@@ -6,6 +6,7 @@ import logging
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -297,6 +298,39 @@ def test_several_gateways_share_one_directory(url: str, tmp_path: Path, ledger: 
         gateways[n % 3].append(str(n))
     assert [gateway.stop() for gateway in gateways] == [True] * 3
     assert calls(ledger) == 60
+
+
+def test_a_stopping_gateway_waits_for_what_another_one_is_shipping(
+    url: str, tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    holds, may_ship = threading.Event(), threading.Event()
+
+    def slow_price(entry: Entry) -> None:
+        holds.set()
+        assert may_ship.wait(10)
+
+    leaving = Gateway(url, tmp_path / "journal")
+    leaving.journal.append(msgspec.structs.replace(entry("1"), cost=None, price_model="m", usage=Usage()))
+    leaving.journal.rotate()
+    staying = Gateway(url, tmp_path / "journal", price=slow_price)
+    staying.shipper.start()
+    assert holds.wait(10)
+
+    rounds = 0
+    maintain = leaving.journal.maintain
+
+    def counted() -> None:
+        nonlocal rounds
+        rounds += 1
+        if rounds == 3:
+            may_ship.set()
+        maintain()
+
+    monkeypatch.setattr(leaving.journal, "maintain", counted)
+    leaving.shipper.start()
+    assert leaving.stop()
+    assert staying.stop()
+    assert calls(ledger) == 1
 
 
 def test_another_server_secret_is_said_at_the_start(

@@ -152,12 +152,22 @@ class Shipper:
             for job in self._jobs:
                 self._attempt_if_due(job)
             self._stopping.wait(max(0.0, min(job.due for job in self._jobs) - time.monotonic()))
-        ledger = self._ledger_job
-        while not self._attempt(ledger) and ledger.due < self._deadline:
-            time.sleep(max(0.0, ledger.due - time.monotonic()))
-        self._drained = ledger.error is None and self._journal.status()["entries"] == 0
+        self._drained = self._drain()
         if self._database is not None:
             self._database.close()
+
+    def _drain(self) -> bool:
+        """Ship until nothing of ours is left or the deadline has come; whether nothing is.
+
+        A round without an error is not enough: another process of this directory may have locked what we gave up, and
+        be about to ship it or to fail.
+        """
+        ledger = self._ledger_job
+        while not (self._attempt(ledger) and self._journal.status()["entries"] == 0):
+            if ledger.due >= self._deadline:
+                return False
+            time.sleep(max(0.0, ledger.due - time.monotonic()))
+        return True
 
     def _attempt_if_due(self, job: _Job) -> None:
         if time.monotonic() >= job.due:
