@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, MutableMapping
 from typing import Any
+from urllib.parse import parse_qsl
 
 import msgspec
 
@@ -18,17 +19,23 @@ from trunkline.sim.cache import PrefixCache
 from trunkline.sim.calls import Call, CallLog
 from trunkline.sim.exchange import Exchange
 from trunkline.sim.faults import FAULTS, CueError, Cues, parse
+from trunkline.sim.form import form
+from trunkline.sim.memory import Memory
 from trunkline.sim.misbehave import failure, misbehave
 from trunkline.sim.persona import DEFAULT, FAULT_PREFIX, MODELS, PREFIX
 from trunkline.sim.play import Receive, Send, play, receive_body
 from trunkline.sim.problems import Problem
-from trunkline.sim.routes import ROUTES, Route, find
+from trunkline.sim.route import Route
+from trunkline.sim.routes import ROUTES, find
 from trunkline.sim.settings import Settings
 from trunkline.sim.turn import Turn
 from trunkline.sim.wire import EXTENSION, Wire
 
 MAX_COUNTED = 10_000
 """Model names for which `fail-first` counts calls; with more, counting begins anew."""
+
+MAX_QUERY = 100
+"""Fields of a query string."""
 
 MISSHAPEN = (TypeError, AttributeError, KeyError, IndexError, ValueError)
 """What reading a field of the wrong type raises: the checks name the mistakes that people make, not every shape."""
@@ -56,6 +63,7 @@ class SimulatorApp:
         self._counted: Counter[str] = Counter()
         self._dice = random.Random(self.settings.seed)  # noqa: S311 - decides faults, not secrets
         self._cache = PrefixCache(self.settings.cache_minimum, self.settings.cache_entries)
+        self._memory = Memory()
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         wire: Wire = scope["extensions"][EXTENSION]
@@ -97,7 +105,7 @@ class SimulatorApp:
     def _answer(self, call: Call, body: bytes | None) -> Exchange:
         """The exchange for a call. `body`: None where it was too long."""
         headers = dict(call.headers)
-        route = find(call.path.replace("//", "/"), headers)
+        route = find(call.path.replace("//", "/"), headers, call.method)
         if route is None:
             return _refused(404, f"unknown path {call.path[:200]}; the simulator serves {', '.join(ROUTES)}")
         if call.method != route.method:
@@ -118,8 +126,8 @@ class SimulatorApp:
             raise Problem(name="413")
         self.calls.received(call, body)
         route.family.authenticate(headers)
-        content = _decoded(body) if route.method == "POST" else {}
-        turn = self._turn(call, route.model or content.get("model"), headers)
+        content = _read(body, route, headers)
+        turn = self._turn(call, route, content.get("model"), headers)
         call.cues = turn.cues
         if not turn.cues:
             exchange = _shaped(route, content, turn)
@@ -131,14 +139,14 @@ class SimulatorApp:
             exchange.headers += route.family.rates(True)
         return exchange
 
-    def _turn(self, call: Call, asked: object, headers: Mapping[bytes, bytes]) -> Turn:
+    def _turn(self, call: Call, route: Route, asked: object, headers: Mapping[bytes, bytes]) -> Turn:
         """The model and the cues of a call. Raises Problem where either is unknown."""
-        asked = asked if isinstance(asked, str) else ""
+        asked = route.model or (asked if isinstance(asked, str) else "")
         full = f"{DEFAULT}+{asked.removeprefix(FAULT_PREFIX)}" if asked.startswith(FAULT_PREFIX) else asked
         name, _, cued = full.partition("+")
         call.model = name
         if name.startswith(PREFIX) and name not in MODELS:
-            raise Problem(name="404")
+            raise Problem(name=route.family.errors.unknown_model)
         try:
             cues = parse(self.settings.faults, cued, headers.get(b"x-sim-fault", b"").decode("latin-1"))
         except CueError as error:
@@ -152,6 +160,10 @@ class SimulatorApp:
             headers=headers,
             settings=self.settings,
             cache=self._cache,
+            family=route.family.name,
+            query=dict(parse_qsl(call.query, keep_blank_values=True, max_num_fields=MAX_QUERY)),
+            params=route.params,
+            memory=self._memory,
         )
 
     def _strikes(self, model: str, cues: Cues) -> bool:
@@ -163,6 +175,13 @@ class SimulatorApp:
             if self._counted[model] > cues["fail-first"]:
                 return False
         return "rate" not in cues or self._dice.random() < cues["rate"]
+
+
+def _read(body: bytes, route: Route, headers: Mapping[bytes, bytes]) -> dict[str, Any]:
+    """The request's body by its fields; a form's files are `form.File`."""
+    if route.reads == "form":
+        return form(body, headers.get(b"content-type", b""))
+    return _decoded(body) if route.method == "POST" and (body or not route.params) else {}
 
 
 def _decoded(body: bytes) -> dict[str, Any]:

@@ -137,6 +137,8 @@ class ErrorStyle(Struct, frozen=True):
     """Also sends retry-after-ms."""
     should_retry: bool = False
     """Says on every error whether to try again."""
+    unknown_model: str = "404"
+    """The row for a model that is not there."""
 
     def row(self, problem: Problem, model: str, after: float) -> Row:
         """The error of a problem, its message filled in."""

@@ -8,26 +8,11 @@ where `anthropic-version` is sent, `/openai/v1/…` Azure's where `api-key` is.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from typing import Any
-
-from msgspec import Struct
+from collections.abc import Mapping
 
 from trunkline.sim import anthropic, openai
-from trunkline.sim.exchange import Exchange
-from trunkline.sim.family import ANTHROPIC_FAMILY, AZURE_FAMILY, OPENAI_FAMILY, Family
-from trunkline.sim.turn import Turn
-
-Plan = Callable[[dict[str, Any], Turn], Exchange]
-
-
-class Route(Struct, frozen=True):
-    method: str
-    family: Family
-    plan: Plan
-    model: str | None = None
-    """Where the path names it."""
-
+from trunkline.sim.family import ANTHROPIC_FAMILY, AZURE_FAMILY, OPENAI_FAMILY
+from trunkline.sim.route import Plan, Route
 
 _CHAT = Route("POST", OPENAI_FAMILY, openai.plan)
 _AZURE = Route("POST", AZURE_FAMILY, openai.plan_azure)
@@ -59,17 +44,22 @@ _SINGLE: Mapping[str, Plan] = {
 }
 
 
-def find(path: str, headers: Mapping[bytes, bytes]) -> Route | None:
-    """The route of a path (percent-decoded), whatever the method."""
+PATTERNS: tuple[tuple[re.Pattern[str], Route], ...] = ()
+"""Paths that name something besides a model: the whole path must match, the first row of the right method wins."""
+
+
+def find(path: str, headers: Mapping[bytes, bytes], method: str) -> Route | None:
+    """The route of a path (percent-decoded); of another method where the path has no such."""
     route = ROUTES.get(path)
-    if route is None:
-        if matched := _DEPLOYMENT.fullmatch(path):
-            return Route("POST", AZURE_FAMILY, openai.plan_azure, matched["model"])
-        if matched := _MODEL.fullmatch(path):
-            base = _told_apart(matched["list"], ROUTES[matched["list"]], headers)
-            return Route("GET", base.family, _SINGLE[base.family.name], matched["model"])
-        return None
-    return _told_apart(path, route, headers)
+    if route is not None:
+        return _told_apart(path, route, headers)
+    if matched := _DEPLOYMENT.fullmatch(path):
+        return Route("POST", AZURE_FAMILY, openai.plan_azure, matched["model"])
+    if matched := _MODEL.fullmatch(path):
+        base = _told_apart(matched["list"], ROUTES[matched["list"]], headers)
+        return Route("GET", base.family, _SINGLE[base.family.name], matched["model"])
+    found = [route.at(**m.groupdict()) for pattern, route in PATTERNS if (m := pattern.fullmatch(path))]
+    return next((route for route in found if route.method == method), found[0] if found else None)
 
 
 def _told_apart(path: str, route: Route, headers: Mapping[bytes, bytes]) -> Route:

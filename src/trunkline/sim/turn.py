@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from trunkline.sim.cache import PrefixCache
 from trunkline.sim.faults import Cues
+from trunkline.sim.memory import Memory
 from trunkline.sim.persona import Model
 from trunkline.sim.settings import Settings
 
@@ -25,6 +26,17 @@ class Turn(Struct):
     headers: Mapping[bytes, bytes]
     settings: Settings
     cache: PrefixCache
+    family: str = ""
+    """The name of the wire format that was asked."""
+    query: Mapping[str, str] = {}
+    params: Mapping[str, str] = {}
+    """What the path names besides the model."""
+    memory: Memory = field(default_factory=Memory)
+
+    @property
+    def azure(self) -> bool:
+        """Whether filters report."""
+        return self.family == "azure"
 
     @property
     def tps(self) -> float:

@@ -1,0 +1,66 @@
+"""What the simulator keeps of the Responses that it gave: to be retrieved, continued and referred to.
+
+The oldest go first when there are too many. A response in the background is done when it has been asked for twice:
+by counting and not by the clock, so that a test sees each state.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from msgspec import Struct
+
+MAX_RESPONSES = 1000
+
+Json = dict[str, Any]
+
+QUEUED, RUNNING = 0, 1
+"""How often a background response has been asked for before it is done."""
+
+
+class Kept(Struct):
+    """One response: as it ends, the input that it answers with all that came before, and how far it is."""
+
+    response: Json
+    input: list[Json]
+    events: list[bytes]
+    """Its stream, for those who come back to it."""
+    asked: int | None = None
+    """How often it was retrieved while in the background; None: it was answered at once."""
+    cancelled: bool = False
+
+    @property
+    def conversation(self) -> list[Json]:
+        """All items up to its answer."""
+        return [*self.input, *self.response["output"]]
+
+
+class Memory:
+    """The last responses."""
+
+    def __init__(self, keep: int = MAX_RESPONSES) -> None:
+        self._keep = keep
+        self._kept: OrderedDict[str, Kept] = OrderedDict()
+
+    def add(self, kept: Kept) -> None:
+        self._kept[kept.response["id"]] = kept
+        if len(self._kept) > self._keep:
+            self._kept.popitem(last=False)
+
+    def get(self, id: str) -> Kept | None:
+        return self._kept.get(id)
+
+    def forget(self, id: str) -> bool:
+        """Whether it was there."""
+        return self._kept.pop(id, None) is not None
+
+    def items(self, ids: Iterable[str]) -> dict[str, Json]:
+        """The items of these ids that any response took or gave."""
+        wanted = set(ids)
+        return {item["id"]: item for item in self._items() if item.get("id") in wanted} if wanted else {}
+
+    def _items(self) -> Iterator[Json]:
+        for kept in self._kept.values():
+            yield from kept.conversation
