@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from trunkline.sim.asked import Asked
 from trunkline.sim.cache import PrefixCache
 from trunkline.sim.calls import Call, CallLog
 from trunkline.sim.exchange import Exchange
@@ -73,6 +74,7 @@ class SimulatorApp:
             started=time.monotonic(),
             method=scope["method"],
             path=scope["path"],
+            target=scope["raw_path"].decode("latin-1"),
             query=scope["query_string"].decode("latin-1"),
             headers=list(scope["headers"]),
         )
@@ -105,7 +107,7 @@ class SimulatorApp:
     def _answer(self, call: Call, body: bytes | None) -> Exchange:
         """The exchange for a call. `body`: None where it was too long."""
         headers = dict(call.headers)
-        route = find(call.path.replace("//", "/"), headers, call.method)
+        route = find(call.path.replace("//", "/"), headers, call.method, call.query)
         if route is None:
             return _refused(404, f"unknown path {call.path[:200]}; the simulator serves {', '.join(ROUTES)}")
         if call.method != route.method:
@@ -115,7 +117,8 @@ class SimulatorApp:
             exchange = self._planned(call, route, headers, body, request_id)
         except Problem as problem:
             exchange = route.family.errors.exchange(problem, call.model or "", request_id)
-        exchange.headers.append((route.family.id_header, request_id.encode()))
+        if route.family.id_header:
+            exchange.headers.append((route.family.id_header, request_id.encode()))
         return exchange
 
     def _planned(
@@ -125,7 +128,7 @@ class SimulatorApp:
         if body is None:
             raise Problem(name="413")
         self.calls.received(call, body)
-        route.family.authenticate(headers)
+        route.family.authenticate(Asked(call.method, call.target, call.query, headers, body, call.at))
         content = _read(body, route, headers)
         turn = self._turn(call, route, content.get("model"), headers)
         call.cues = turn.cues

@@ -25,6 +25,8 @@ class Call(Struct):
     method: str
     path: str
     query: str
+    target: str
+    """The path as it was sent, percent-encoded."""
     headers: Headers
     body: bytes = b""
     size: int = 0
@@ -50,6 +52,7 @@ class Call(Struct):
             "method": self.method,
             "path": self.path,
             "query": self.query,
+            "target": self.target,
             "headers": [[name.decode("latin-1"), _masked(name, value)] for name, value in self.headers],
             "body": _readable(self.body) if len(self.body) == self.size else None,
             "size": self.size,

@@ -27,6 +27,8 @@ class Row(Struct, frozen=True):
     message: str
     retry: bool = False
     """Whether the service sends retry-after with it."""
+    after: float | None = None
+    """Seconds to wait, for envelopes that say it; None: not said."""
 
 
 _QUOTA = "You exceeded your current quota, please check your plan and billing details."
@@ -139,17 +141,19 @@ class ErrorStyle(Struct, frozen=True):
     """Says on every error whether to try again."""
     unknown_model: str = "404"
     """The row for a model that is not there."""
+    named: Callable[[Row], Headers] | None = None
+    """Headers that name the kind of error."""
 
-    def row(self, problem: Problem, model: str, after: float) -> Row:
+    def row(self, problem: Problem, model: str, after: float | None) -> Row:
         """The error of a problem, its message filled in."""
         row = self.rows[problem.name or "400"]
-        shown = f"{after:g}"
+        shown = f"{after or 0.0:g}"
         message = problem.message or row.message.replace("{model}", model).replace("{after}", shown)
-        return Row(row.status, row.type, problem.code or row.code, message, row.retry)
+        return Row(row.status, row.type, problem.code or row.code, message, row.retry, after)
 
     def exchange(self, problem: Problem, model: str, request_id: str, after: float | None = 1.0) -> Exchange:
         """The whole response. `after`: seconds for retry-after, None to leave it out."""
-        row = self.row(problem, model, after or 0.0)
+        row = self.row(problem, model, after)
         headers: Headers = [(b"content-type", b"application/json")]
         if row.status == 429:
             headers += self.spent(after or 0.0)
@@ -157,6 +161,8 @@ class ErrorStyle(Struct, frozen=True):
             headers.append((b"retry-after", b"%d" % math.ceil(after)))
             if self.milliseconds:
                 headers.append((b"retry-after-ms", b"%d" % round(after * 1000)))
+        if self.named is not None:
+            headers += self.named(row)
         if self.should_retry:
             headers.append((b"x-should-retry", b"true" if row.status in RETRIED else b"false"))
         return Exchange(row.status, headers, [_dumped(self.envelope(row, problem.param, request_id))])

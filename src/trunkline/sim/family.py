@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from msgspec import Struct
 
 from trunkline.sim import anthropic, openai, rates
+from trunkline.sim.asked import Asked
 from trunkline.sim.errors import (
     ANTHROPIC,
     AZURE,
@@ -35,14 +36,29 @@ class Family(Struct, frozen=True):
     stream_error: Callable[[bytes], bytes]
     """An error's JSON as an event of a stream."""
     terminator: bytes
-    """How a whole stream's last event begins."""
+    """What the last event of a whole stream, and no other, has among its first bytes."""
     oddity: bytes
     """An event that no client has heard of."""
+    guard: Callable[[Asked], None] | None = None
+    """Judges credentials where one header of several is not the whole rule. Raises Problem."""
+    garbage: bytes = b"these lines: are no event\n{\x00\xff}\ndata {}\n\n"
+    """What is no event at all."""
+    broken: bytes = b'data: {"id":"broken","choices":[{"delta":{"content":\n\n'
+    """An event whose JSON breaks off."""
+    opening: bytes = b""
+    between: bytes = b""
+    closing: bytes = b""
+    """What a stream that is one JSON array writes before, between and after its events."""
+    lines: bool = True
+    """Whether a stream consists of lines that end in LF."""
 
-    def authenticate(self, headers: Mapping[bytes, bytes]) -> None:
+    def authenticate(self, asked: Asked) -> None:
         """Raises Problem where no credential is sent. Any value is accepted: the simulator guards nothing."""
+        if self.guard is not None:
+            self.guard(asked)
+            return
         for name in self.credentials:
-            value = headers.get(name, b"")
+            value = asked.headers.get(name, b"")
             if value.removeprefix(b"Bearer").strip():
                 return
         raise Problem(self.unauthenticated, name="401")

@@ -16,6 +16,9 @@ from trunkline.sim.problems import Problem
 
 HTML = b"<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>\n"
 
+SEARCHED = 256
+"""Bytes of the last event in which its kind is looked for."""
+
 Change = Callable[[Exchange, Cues, Family], None]
 
 
@@ -58,12 +61,12 @@ def _halved(exchange: Exchange, cues: Cues) -> list[Step]:
 
 def _error_first(exchange: Exchange, cues: Cues, family: Family) -> None:
     if exchange.stream:
-        exchange.body = [_error_event(family)]
+        exchange.body = [family.opening + _error_event(family) + family.closing]
 
 
 def _error_mid(exchange: Exchange, cues: Cues, family: Family) -> None:
     if exchange.stream:
-        exchange.body = [*_halved(exchange, cues), _error_event(family)]
+        exchange.body = [*_halved(exchange, cues), family.between + _error_event(family) + family.closing]
 
 
 def _error_event(family: Family) -> bytes:
@@ -78,13 +81,13 @@ def _end(exchange: Exchange, cues: Cues, family: Family) -> None:
 
 def _no_done(exchange: Exchange, cues: Cues, family: Family) -> None:
     last = exchange.body[-1] if exchange.body else None
-    if isinstance(last, bytes) and last.startswith(family.terminator):
+    if exchange.stream and isinstance(last, bytes) and family.terminator in last[:SEARCHED]:
         del exchange.body[-1]
 
 
 def _bad_sse(exchange: Exchange, cues: Cues, family: Family) -> None:
     if exchange.stream:
-        exchange.body = [*_halved(exchange, cues), b"these lines: are no event\n{\x00\xff}\ndata {}\n\n"]
+        exchange.body = [*_halved(exchange, cues), family.garbage]
 
 
 def _bad_json(exchange: Exchange, cues: Cues, family: Family) -> None:
@@ -92,7 +95,7 @@ def _bad_json(exchange: Exchange, cues: Cues, family: Family) -> None:
         exchange.body = _halved(exchange, cues)
         return
     at = _cut_at(exchange, cues)
-    exchange.body.insert(at, b'data: {"id":"broken","choices":[{"delta":{"content":\n\n')
+    exchange.body.insert(at, family.broken)
 
 
 def _unknown_event(exchange: Exchange, cues: Cues, family: Family) -> None:
@@ -113,7 +116,7 @@ def _empty(exchange: Exchange, cues: Cues, family: Family) -> None:
 
 
 def _crlf(exchange: Exchange, cues: Cues, family: Family) -> None:
-    if exchange.stream:
+    if exchange.stream and family.lines:
         exchange.body = [step.replace(b"\n", b"\r\n") if isinstance(step, bytes) else step for step in exchange.body]
 
 

@@ -53,6 +53,11 @@ def anthropic(left: bool, after: float = 0.0) -> Headers:
     ]
 
 
+def none(left: bool, after: float = 0.0) -> Headers:
+    """Gemini and Bedrock send none."""
+    return []
+
+
 def _go_duration(seconds: float) -> bytes:
     if seconds < 1:
         return b"%dms" % round(seconds * 1000)

@@ -48,7 +48,7 @@ PATTERNS: tuple[tuple[re.Pattern[str], Route], ...] = ()
 """Paths that name something besides a model: the whole path must match, the first row of the right method wins."""
 
 
-def find(path: str, headers: Mapping[bytes, bytes], method: str) -> Route | None:
+def find(path: str, headers: Mapping[bytes, bytes], method: str, query: str = "") -> Route | None:
     """The route of a path (percent-decoded); of another method where the path has no such."""
     route = ROUTES.get(path)
     if route is not None:
