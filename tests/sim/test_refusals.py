@@ -9,13 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from trunkline.sim.anthropic_check import Signer
 from trunkline.sim.anthropic_check import check as check_anthropic
 from trunkline.sim.openai_check import check as check_openai
 from trunkline.sim.persona import MODELS
 from trunkline.sim.problems import Problem
 from trunkline.sim.server import Handle
 from trunkline.sim.settings import Settings
+from trunkline.sim.signer import Signer
 
 from .conftest import HELLO, Starter, raw
 

@@ -6,11 +6,12 @@ import time
 from typing import Any
 
 from trunkline.sim import anthropic_answer as out
-from trunkline.sim.anthropic_check import VERSIONS, Signer, blocks, check, thinks
+from trunkline.sim.anthropic_check import VERSIONS, blocks, check, thinks
 from trunkline.sim.cache import Segment, Ttl
 from trunkline.sim.exchange import Exchange, Pause
 from trunkline.sim.persona import MODELS, Ask, Tool, answer
 from trunkline.sim.problems import Problem
+from trunkline.sim.signer import Signer
 from trunkline.sim.tokens import count
 from trunkline.sim.turn import Turn
 
