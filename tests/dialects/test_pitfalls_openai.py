@@ -229,7 +229,7 @@ def test_z8_an_unknown_deployment_is_not_found_and_another_target_may_have_it() 
     found = CHAT.read_error(404, [], body)
     assert (found.kind, found.retryable) == ("not_found", True)
     assert found.upstream_code == "DeploymentNotFound"
-    assert azure("prod-blue").paths["generate"] == (
+    assert azure("prod-blue").apis[0].paths["generate"] == (
         b"/openai/deployments/prod-blue/chat/completions?api-version=2024-10-21"
     )
 

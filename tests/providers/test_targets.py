@@ -47,7 +47,7 @@ def provider(name: str = "p", **settings: object) -> Provider:
 def test_where_a_call_goes(settings: dict[str, str], address: tuple[str, str, int], path: bytes) -> None:
     bound = provider(**settings)
     assert (bound.scheme, bound.host, bound.port) == address
-    assert target(bound, "my model/1").paths["generate"] == path
+    assert target(bound, "my model/1").apis[0].paths["generate"] == path
 
 
 @pytest.mark.parametrize(
@@ -76,8 +76,8 @@ def test_a_provider_never_shows_its_credential() -> None:
 
 
 def test_only_anthropic_counts_tokens_upstream() -> None:
-    assert target(provider(kind="anthropic"), "m").paths["count_tokens"] == b"/v1/messages/count_tokens"
-    assert "count_tokens" not in target(provider(kind="openai"), "m").paths
+    assert target(provider(kind="anthropic"), "m").apis[0].paths["count_tokens"] == b"/v1/messages/count_tokens"
+    assert "count_tokens" not in target(provider(kind="openai"), "m").apis[0].paths
 
 
 @pytest.mark.parametrize(

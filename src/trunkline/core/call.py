@@ -17,6 +17,26 @@ Headers = list[tuple[bytes, bytes]]
 Capture = Literal["none", "metadata", "full"]
 
 
+Operation = Literal[
+    "generate", "count_tokens", "embed", "complete", "moderate", "image", "speech", "transcribe", "response",
+]  # fmt: skip
+"""What a call wants done. `complete`: the legacy text completion; `response`: the life of a stored answer."""
+
+
+class Addressed(Struct, frozen=True):
+    """What path and query say of a call, for the families that put it there and not into the body."""
+
+    model: str = ""
+    stream: bool = False
+    framing: str = ""
+    """How the stream is to be cut, where a family has several ways; "" is the usual one."""
+    id: str = ""
+    """Of the thing that the path names: a stored response."""
+
+
+NOWHERE = Addressed()
+
+
 class Peek(Struct):
     """The few request fields that every call needs: all that the identity path ever looks at."""
 
@@ -25,6 +45,8 @@ class Peek(Struct):
     include_usage: bool = False
     n: int = 1
     """How many alternatives were asked for."""
+    framing: str = ""
+    """As in `Addressed`."""
 
 
 class Key(Struct, frozen=True):
@@ -118,7 +140,7 @@ class Surface(Protocol):
     @property
     def path(self) -> str: ...
     @property
-    def operation(self) -> Literal["generate", "count_tokens"]: ...
+    def operation(self) -> Operation: ...
 
 
 async def _nothing(call: Call) -> None:
@@ -129,14 +151,17 @@ class Call:
     """The state of one call. Made by the server edge; each stage fills in its part."""
 
     __slots__ = (
-        "arrived", "attempts", "body", "bytes_out", "capture", "cost", "deadline", "first_byte", "headers", "id", "key",
-        "load", "lost", "parsed", "peek", "started", "strict", "surface", "tags", "target", "usage",
+        "addressed", "api", "arrived", "attempts", "body", "bytes_out", "capture", "cost", "deadline", "first_byte",
+        "headers", "id", "key", "load", "lost", "parsed", "peek", "query", "started", "strict", "surface", "tags",
+        "target", "usage",
     )  # fmt: skip
 
     def __init__(self, id: str, surface: Any, headers: Headers, arrived: float, started: float) -> None:
         self.id = id
         self.surface = surface
         self.headers = headers
+        self.query = b""
+        self.addressed = NOWHERE
         self.body = b""
         self.arrived = arrived
         """Wall clock, seconds since the epoch."""
@@ -153,6 +178,8 @@ class Call:
         self.strict = False
         self.capture: Capture = "none"
         self.target: Any = None
+        self.api: Any = None
+        """Which of the target's wire formats is spoken in this attempt: `providers.target.BoundApi`."""
         self.attempts: list[Attempt] = []
         self.lost: list[str] = []
         self.usage: Usage | None = None

@@ -67,7 +67,7 @@ class Reply:
     """`body` is set for a whole answer (the flow is then spent); a stream has a `source`, and in `head` what has come
     out of its flow already."""
 
-    __slots__ = ("body", "content_type", "flow", "head", "headers", "on_finish", "source", "status")
+    __slots__ = ("body", "content_type", "flow", "head", "headers", "on_finish", "source", "status", "usage")
 
     def __init__(
         self,
@@ -87,6 +87,8 @@ class Reply:
         self.status = status
         self.content_type = content_type
         self.headers: Headers = headers if headers is not None else []
+        self.usage: Usage | None = None
+        """What the upstream told beside its body, where the flow knows of none."""
         self.on_finish: list[Callable[[GatewayError | None], None]] = []
 
     def finish(self, error: GatewayError | None = None) -> None:

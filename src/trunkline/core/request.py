@@ -30,11 +30,15 @@ class Inline(Struct, frozen=True):
 
 
 class Url(Struct, frozen=True):
+    """`https:`, or a provider's own store: `gs:` (Google), `s3:` (Amazon)."""
+
     url: str
+    media_type: str | None = None
 
 
 class FileId(Struct, frozen=True):
     id: str
+    media_type: str | None = None
 
 
 class PlainText(Struct, frozen=True):
@@ -52,6 +56,9 @@ class Text(Struct):
     cache: CacheMark | None = None
     extra: Extra | None = None
     at: str = ""
+    signature: str | None = None
+    """As in `ToolCall`."""
+    maker: str = ""
 
 
 class Image(Struct):
@@ -81,6 +88,12 @@ class Audio(Struct):
     at: str = ""
 
 
+class Video(Struct):
+    source: Source
+    extra: Extra | None = None
+    at: str = ""
+
+
 class Thinking(Struct):
     """The model's own reasoning, sent back. `signature` proves to its maker that it is unchanged."""
 
@@ -88,12 +101,16 @@ class Thinking(Struct):
     signature: str | None = None
     extra: Extra | None = None
     at: str = ""
+    maker: str = ""
+    """The dialect whose signature it is: of no use to any other. "" where it is the request's own."""
 
 
 class RedactedThinking(Struct):
     data: str
     at: str = ""
     extra: Extra | None = None
+    maker: str = ""
+    """As in `Thinking`."""
 
 
 class Refusal(Struct):
@@ -110,6 +127,10 @@ class ToolCall(Struct):
     cache: CacheMark | None = None
     extra: Extra | None = None
     at: str = ""
+    signature: str | None = None
+    """Gemini's models sign their calls: to be sent back with it, unchanged."""
+    maker: str = ""
+    """As in `Thinking`."""
 
 
 class ToolResult(Struct):
@@ -129,7 +150,7 @@ class Foreign(Struct):
     at: str = ""
 
 
-Part = Text | Image | Document | Audio | Thinking | RedactedThinking | Refusal | ToolCall | ToolResult | Foreign
+Part = Text | Image | Document | Audio | Video | Thinking | RedactedThinking | Refusal | ToolCall | ToolResult | Foreign
 
 Role = Literal["system", "developer", "user", "assistant", "tool"]
 
@@ -158,8 +179,18 @@ class Tool(Struct):
     at: str = ""
 
 
+class CustomTool(Struct):
+    """A tool whose input is free text (OpenAI), perhaps of a grammar: `format` is OpenAI's object of that name."""
+
+    name: str
+    description: str | None = None
+    format: dict[str, Any] | None = None
+    extra: Extra | None = None
+    at: str = ""
+
+
 class ForeignTool(Struct):
-    """A tool that only `dialect` understands (web search, custom grammars), kept as it came."""
+    """A tool that only `dialect` understands (web search, computer use), kept as it came."""
 
     dialect: str
     data: dict[str, Any]
@@ -192,6 +223,9 @@ class Reasoning(Struct, frozen=True):
     budget: int | None = None
     mode: ThinkingMode | None = None
     display: str | None = None
+    """Whether thoughts are shown: Anthropic's `summarized` or `omitted`, and what means the same elsewhere."""
+    summary: str | None = None
+    """How they are summed up: OpenAI's `auto`, `concise`, `detailed`."""
 
 
 class Request(Struct):
@@ -199,7 +233,7 @@ class Request(Struct):
     messages: list[Message]
     dialect: str = ""
     """The client's dialect: whose fields `extra` holds, here and in messages, parts and tools."""
-    tools: list[Tool | ForeignTool] = field(default_factory=list)
+    tools: list[Tool | CustomTool | ForeignTool] = field(default_factory=list)
     tool_choice: ToolChoice | None = None
     parallel_tool_calls: bool | None = None
     output: OutputFormat | None = None

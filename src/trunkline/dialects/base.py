@@ -14,11 +14,12 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from trunkline.core.call import Headers, Peek
+from trunkline.core.call import NOWHERE, Addressed, Headers, Peek
 from trunkline.core.errors import GatewayError, UpstreamError
 from trunkline.core.events import Event
 from trunkline.core.reply import Flow
 from trunkline.core.request import Request
+from trunkline.core.usage import Usage
 
 
 class Quirks(Struct, frozen=True):
@@ -54,6 +55,8 @@ class Envelope(Struct, frozen=True):
     """When the call arrived, seconds since the epoch: shown where the upstream gives no time."""
     request_id: str = ""
     """The call's own, for an error inside the stream."""
+    framing: str = ""
+    """How the client wants its stream cut, where its dialect has several ways."""
 
 
 class Reader(Protocol):
@@ -77,13 +80,21 @@ class Writer(Protocol):
     def eof(self) -> bytes: ...
 
 
-class Dialect(Protocol):
-    name: str
-    ping: bytes
-    """What is sent into a silent stream so that nothing in between thinks it dead."""
+def _uncounted(name: str) -> NotImplementedError:
+    return NotImplementedError(f"{name} counts no tokens: ask only an API with a path for it")
 
-    def peek(self, body: bytes) -> Peek:
-        """The few fields that every call needs. Raises `BadRequest` naming the field."""
+
+class Dialect(Protocol):
+    """Methods with a body are what most dialects do; those that differ override them."""
+
+    name: str
+    """Two dialects of one name differ in the request's envelope alone: between them the bytes pass."""
+    ping: bytes
+    """What is sent into a silent stream so that nothing in between thinks it dead; b"" where nothing may be."""
+
+    def peek(self, body: bytes, addressed: Addressed = NOWHERE) -> Peek:
+        """The few fields that every call needs, from the body or from where it was sent. Raises `BadRequest` naming
+        the field."""
         ...
 
     def patch(self, body: bytes, model: str, peek: Peek, quirks: Quirks) -> bytes:
@@ -91,8 +102,9 @@ class Dialect(Protocol):
         other byte of a value as it came."""
         ...
 
-    def read_request(self, body: bytes) -> Request:
-        """Raises `BadRequest` naming the field."""
+    def read_request(self, body: bytes, peek: Peek | None = None) -> Request:
+        """`peek` holds what the path said, for families that put the model there. Raises `BadRequest` naming the
+        field."""
         ...
 
     def write_request(self, request: Request, model: str, quirks: Quirks, lost: list[str]) -> bytes:
@@ -122,3 +134,33 @@ class Dialect(Protocol):
     def stream_error(self, error: GatewayError, request_id: str) -> bytes:
         """An error inside a stream that has begun, as a typed event."""
         ...
+
+    def stream_type(self, framing: str) -> bytes:
+        """The content type of a stream."""
+        return b"text/event-stream"
+
+    def error_headers(self, error: GatewayError) -> Headers:
+        """What the family says of an error in header fields."""
+        return []
+
+    def usage_of(self, headers: Headers) -> Usage | None:
+        """Usage that the upstream tells in its answer's header fields, where the body says nothing."""
+        return None
+
+    # ── Counting a request's tokens ────────────────────────────────────────────────────────────────────────────────
+
+    def read_count_request(self, body: bytes, peek: Peek | None = None) -> Request:
+        """What shall be counted. Raises `BadRequest` naming the field."""
+        return self.read_request(body, peek)
+
+    def write_count_request(self, request: Request, model: str, quirks: Quirks, lost: list[str]) -> bytes:
+        """As `write_request`, for the endpoint that counts."""
+        raise _uncounted(self.name)
+
+    def read_count(self, body: bytes) -> int:
+        """The count in an upstream's answer. Raises `UpstreamProtocol`."""
+        raise _uncounted(self.name)
+
+    def write_count(self, tokens: int) -> bytes:
+        """The answer that tells the client its count."""
+        raise _uncounted(self.name)

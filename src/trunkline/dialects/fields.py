@@ -7,7 +7,7 @@ Errors name the field by its JSON path in the client's own body.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -46,6 +46,11 @@ def _name(value: Any) -> str:
 
 def wrong(path: str, wanted: str, value: Any) -> BadRequest:
     return BadRequest(f"{path} must be {wanted}, not {_name(value)}.", param=path)
+
+
+def missing(path: str) -> NoReturn:
+    """Raises BadRequest for a string that must be there."""
+    raise BadRequest(f"{path} is required and must be a string.", param=path)
 
 
 class Fields:

@@ -40,13 +40,17 @@ async def refuse(
     if isinstance(error, UpstreamError):
         error = _shown(error)
         known = known + [field for field in error.headers if field[0] in _PASSED_ON]
-    if isinstance(error, UpstreamError) and error.body is not None and spoken is dialect:
+    if isinstance(error, UpstreamError) and error.body is not None and _same(spoken, dialect):
         status, body = error.status, error.body  # the upstream's own words, where the caller speaks its dialect
     else:
         status, body = dialect.error_status(error), dialect.write_error(error, request_id)
-    headers = [_JSON, *known, *_advice(error), (b"content-length", b"%d" % len(body))]
+    headers = [_JSON, *known, *_advice(error), *dialect.error_headers(error), (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+def _same(one: Dialect | None, other: Dialect) -> bool:
+    return one is not None and one.name == other.name
 
 
 def last_word(error: GatewayError, headers: Headers) -> bytes:

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
-from trunkline.core.call import Call, Headers
+from trunkline.core.call import NOWHERE, Addressed, Call, Headers
 from trunkline.core.errors import (
     BadRequest,
     ClientGone,
@@ -33,7 +33,7 @@ from trunkline.edge.limits import LARGE, check_depth, read_body
 from trunkline.edge.pings import Pinger, Streaming
 from trunkline.edge.refusal import MISTAKE, family, identified, refuse
 from trunkline.edge.settings import ServerSettings
-from trunkline.edge.surfaces import SURFACES, Surface
+from trunkline.edge.surfaces import Surface, find, fixed
 
 log = logging.getLogger("trunkline.server")
 
@@ -64,7 +64,6 @@ class Edge:
         self._settings = settings
         self._pages = pages
         self._below = below
-        self._surfaces: dict[str, Surface] = {surface.path: surface for surface in SURFACES}
         self._ids = os.urandom(6).hex()
         self._count = 0
         self.pinger = Pinger(settings.ping_interval)
@@ -72,8 +71,17 @@ class Edge:
         self.in_flight = 0
 
     def __call__(self, scope: Any, receive: Receive, send: Send) -> Awaitable[None]:
-        surface = self._surfaces.get(scope["path"])
-        return self._page(scope, receive, send) if surface is None else self._call(surface, scope, receive, send)
+        surface = fixed(scope["path"])
+        return self._other(scope, receive, send) if surface is None else self._call(surface, scope, receive, send)
+
+    async def _other(self, scope: Any, receive: Receive, send: Send) -> None:
+        """A path that names a model, or an endpoint that is no call."""
+        path = scope["path"]
+        found = find(path, scope["method"], scope["query_string"]) if path not in self._pages else None
+        if found is None:
+            await self._page(scope, receive, send)
+        else:
+            await self._call(found[0], scope, receive, send, found[1])
 
     async def _page(self, scope: Any, receive: Receive, send: Send) -> None:
         """An endpoint that is no call. Pages raise GatewayErrors before they begin to answer."""
@@ -98,14 +106,18 @@ class Edge:
         self._count += 1
         return f"req_{self._ids}{self._count:08x}"
 
-    async def _call(self, surface: Surface, scope: Any, receive: Receive, send: Send) -> None:
+    async def _call(
+        self, surface: Surface, scope: Any, receive: Receive, send: Send, addressed: Addressed = NOWHERE
+    ) -> None:
         call = Call(self._next_id(), surface, scope["headers"], time.time(), time.monotonic())
+        call.query = scope["query_string"]
+        call.addressed = addressed
         self.in_flight += 1
         try:
             reply = None
             try:
-                if scope["method"] != "POST":
-                    raise MethodNotAllowed(f"{surface.path} takes POST only.", "POST")
+                if scope["method"] != surface.method:
+                    raise MethodNotAllowed(f"{surface.path} takes {surface.method} only.", surface.method)
                 call.load = partial(self._load, receive)
                 reply = await self._handle(call)
                 if reply.body is not None:
@@ -157,7 +169,7 @@ class Edge:
     def _examine(self, call: Call) -> None:
         """Raises BadRequest."""
         check_depth(call.body, self._settings.max_json_depth)
-        call.peek = call.surface.dialect.peek(call.body)
+        call.peek = call.surface.dialect.peek(call.body, call.addressed)
 
     # ── Out ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -214,10 +226,8 @@ class Edge:
             await self._refuse(call, why, send)
 
     async def _refuse(self, call: Call, error: GatewayError, send: Send) -> None:
-        target = call.target
-        await refuse(
-            send, error, call.surface.dialect, _facts(call), call.id, target.dialect if target is not None else None
-        )
+        spoken = call.api.dialect if call.api is not None else None
+        await refuse(send, error, call.surface.dialect, _facts(call), call.id, spoken)
 
 
 def _headers(call: Call, reply: Reply) -> Headers:

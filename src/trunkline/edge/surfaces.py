@@ -1,23 +1,83 @@
-"""The endpoints that take calls: a path, the dialect spoken there, and the operation."""
+"""The endpoints that take calls: a path, the dialect spoken there, and the operation.
+
+Most paths are looked up as they are. Those that name a model, as Google's, Amazon's and Azure's do, are patterns:
+tried only once nothing else is found at the path.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+import re
 
 from msgspec import Struct
 
+from trunkline.core.call import Addressed, Operation
 from trunkline.dialects import anthropic, openai_chat
 from trunkline.dialects.base import Dialect
 
+MAX_PATH = 2048
+"""Characters of a path that patterns are tried on."""
+
 
 class Surface(Struct, frozen=True):
+    """`path` may hold `{model}` and `{id}`, which the call gets to know, and other names in braces, which stand for
+    one segment each."""
+
     path: str
     dialect: Dialect
-    operation: Literal["generate", "count_tokens"] = "generate"
+    operation: Operation = "generate"
+    stream: bool = False
+    """The path alone says that the answer shall be a stream."""
+    method: str = "POST"
 
 
-SURFACES = (
+SURFACES: tuple[Surface, ...] = (
     Surface("/v1/chat/completions", openai_chat.DIALECT),
     Surface("/v1/messages", anthropic.DIALECT),
     Surface("/v1/messages/count_tokens", anthropic.DIALECT, "count_tokens"),
 )
+
+_BLANK = re.compile(r"\{(\w+)\}")
+
+
+class _Pattern(Struct, frozen=True):
+    matches: re.Pattern[str]
+    surface: Surface
+
+
+def _pattern(surface: Surface) -> _Pattern:
+    """A model's name may hold slashes: it goes as far as what follows lets it."""
+    text = "".join(
+        (f"(?P<{piece}>.+)" if piece == "model" else f"(?P<{piece}>[^/]+)") if number % 2 else re.escape(piece)
+        for number, piece in enumerate(_BLANK.split(surface.path))
+    )
+    return _Pattern(re.compile(text), surface)
+
+
+_FIXED = {surface.path: surface for surface in SURFACES if "{" not in surface.path}
+_PATTERNS = tuple(_pattern(surface) for surface in SURFACES if "{" in surface.path)
+
+
+def fixed(path: str) -> Surface | None:
+    """The surface at just this path."""
+    return _FIXED.get(path)
+
+
+def find(path: str, method: str, query: bytes) -> tuple[Surface, Addressed] | None:
+    """The surface whose pattern this path fits, and what the path says. Several surfaces may share a path: that of
+    the method is found, or any."""
+    if len(path) > MAX_PATH:
+        return None
+    found = None
+    for pattern in _PATTERNS:
+        matched = pattern.matches.fullmatch(path)
+        if matched is None:
+            continue
+        surface, said = pattern.surface, matched.groupdict()
+        found = surface, _addressed(surface, said, query)
+        if surface.method == method:
+            return found
+    return found
+
+
+def _addressed(surface: Surface, said: dict[str, str], query: bytes) -> Addressed:
+    return Addressed(said.get("model", ""), surface.stream, "", said.get("id", ""))

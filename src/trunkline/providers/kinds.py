@@ -19,10 +19,27 @@ from trunkline.providers.settings import ProviderSettings
 Sign = Callable[[ProviderSettings], Headers]
 
 
-class Kind(Struct, frozen=True):
+class Api(Struct, frozen=True):
+    """A wire format that a kind of provider serves, and where."""
+
     dialect: Dialect
     paths: dict[str, str]
-    """Operation to path below the base URL; `{model}` and `{version}` are filled in."""
+    """What can be done there, to its path below the base URL; `{model}` and `{version}` are filled in. The keys are
+    operations; `stream` and `stream:<framing>` are `generate` where streaming has a path of its own."""
+    models: str | None = None
+    """Models that are reached by it (a regular expression for the name's beginning); None: all."""
+    forward: frozenset[bytes] = frozenset()
+    """Client headers that belong to the dialect and pass on the identity path."""
+    defaults: tuple[tuple[bytes, bytes], ...] = ()
+    """Headers of the dialect that the identity path adds where the client sent none."""
+    translated: Callable[[Request], Headers] | None = None
+    """Headers of the dialect for a request that we wrote."""
+
+
+class Kind(Struct, frozen=True):
+    """`apis` in order of preference: a client's own dialect comes before all, then the first."""
+
+    apis: tuple[Api, ...]
     sign: Sign
     prices: str
     """The provider's name in the price list, where the configuration says no other."""
@@ -31,12 +48,6 @@ class Kind(Struct, frozen=True):
     base_url: str | None = None
     """The public address, where there is one."""
     quirks: Quirks = Quirks()
-    forward: frozenset[bytes] = frozenset()
-    """Client headers that belong to the dialect and pass on the identity path."""
-    defaults: tuple[tuple[bytes, bytes], ...] = ()
-    """Headers of the dialect that the identity path adds where the client sent none."""
-    translated: Callable[[Request], Headers] | None = None
-    """Headers of the dialect for a request that we wrote."""
 
 
 def bearer(settings: ProviderSettings) -> Headers:
@@ -65,44 +76,42 @@ def _anthropic_headers(request: Request) -> Headers:
 
 _OPENAI_HEADERS = frozenset({b"openai-beta", b"x-client-request-id"})
 
+
+def _chat(path: str) -> Api:
+    return Api(openai_chat.DIALECT, {"generate": path}, forward=_OPENAI_HEADERS)
+
+
+_MESSAGES = Api(
+    anthropic.DIALECT,
+    {"generate": "/v1/messages", "count_tokens": "/v1/messages/count_tokens"},
+    forward=frozenset({b"anthropic-version", b"anthropic-beta"}),
+    defaults=((b"anthropic-version", b"2023-06-01"),),
+    translated=_anthropic_headers,
+)
+
 KINDS: dict[str, Kind] = {
     "openai": Kind(
-        dialect=openai_chat.DIALECT,
+        apis=(_chat("/chat/completions"),),
         base_url="https://api.openai.com/v1",
-        paths={"generate": "/chat/completions"},
         sign=bearer,
         prices="openai",
         models=r"gpt-|chatgpt-|o[1-9]",
-        forward=_OPENAI_HEADERS,
     ),
     "anthropic": Kind(
-        dialect=anthropic.DIALECT,
+        apis=(_MESSAGES,),
         base_url="https://api.anthropic.com",
-        paths={"generate": "/v1/messages", "count_tokens": "/v1/messages/count_tokens"},
         sign=x_api_key,
         prices="anthropic",
         models=r"claude-",
-        forward=frozenset({b"anthropic-version", b"anthropic-beta"}),
-        defaults=((b"anthropic-version", b"2023-06-01"),),
-        translated=_anthropic_headers,
     ),
-    "azure": Kind(
-        dialect=openai_chat.DIALECT,
-        paths={"generate": "/openai/v1/chat/completions"},
-        sign=api_key,
-        prices="azure",
-        forward=_OPENAI_HEADERS,
-    ),
+    "azure": Kind(apis=(_chat("/openai/v1/chat/completions"),), sign=api_key, prices="azure"),
     "azure-classic": Kind(
-        dialect=openai_chat.DIALECT,
-        paths={"generate": "/openai/deployments/{model}/chat/completions?api-version={version}"},
+        apis=(_chat("/openai/deployments/{model}/chat/completions?api-version={version}"),),
         sign=api_key,
         prices="azure",
-        forward=_OPENAI_HEADERS,
     ),
     "openai-compatible": Kind(
-        dialect=openai_chat.DIALECT,
-        paths={"generate": "/chat/completions"},
+        apis=(Api(openai_chat.DIALECT, {"generate": "/chat/completions"}),),
         sign=bearer,
         prices="unknown",
         quirks=Quirks(max_tokens_field="max_tokens", developer_role=False),

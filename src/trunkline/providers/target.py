@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import quote, urlsplit
 
 from msgspec import Struct, structs
 
-from trunkline.core.call import Headers
+from trunkline.core.call import Headers, Operation, Peek
 from trunkline.dialects.base import Dialect, Quirks
-from trunkline.providers.kinds import KINDS, Kind
+from trunkline.providers.kinds import KINDS, Api, Kind
 from trunkline.providers.models import quirks_of
 from trunkline.providers.settings import ProviderSettings
 
@@ -42,6 +43,24 @@ class Provider(Struct, frozen=True):
         return f"Provider({self.name!r})"
 
 
+class BoundApi(Struct, frozen=True):
+    """A wire format of a provider, bound to a model there."""
+
+    api: Api
+    paths: dict[str, bytes]
+    """As `Api.paths`, but request targets, percent-encoded; what it cannot do is not there."""
+
+    @property
+    def dialect(self) -> Dialect:
+        return self.api.dialect
+
+    def path(self, operation: Operation, peek: Peek) -> bytes | None:
+        """Where to ask; None where this cannot be asked."""
+        if operation == "generate" and peek.stream:
+            return self.paths.get(f"stream:{peek.framing}" if peek.framing else "stream") or self.paths.get(operation)
+        return self.paths.get(operation)
+
+
 class Target(Struct, frozen=True):
     """One model at one provider."""
 
@@ -52,12 +71,14 @@ class Target(Struct, frozen=True):
     quirks: Quirks
     price_model: str | None
     """`provider:model` of the price list; None where nothing is to be paid."""
-    paths: dict[str, bytes]
-    """Operation to request target, percent-encoded; what this kind of provider cannot do is not there."""
+    apis: tuple[BoundApi, ...]
+    """Those that serve the model, in order of preference; at least one."""
 
-    @property
-    def dialect(self) -> Dialect:
-        return self.provider.kind.dialect
+    def api(self, dialect: Dialect, operation: Operation) -> BoundApi:
+        """The wire format to speak for a client of this dialect: its own if the target has it, so that the bytes can
+        pass; else the first that can do the operation; else the first."""
+        able = [each for each in self.apis if operation in each.paths] or [*self.apis]
+        return next((each for each in able if each.dialect.name == dialect.name), able[0])
 
 
 def bind(name: str, settings: ProviderSettings) -> Provider:
@@ -95,14 +116,16 @@ def target(provider: Provider, model: str, base_model: str | None = None) -> Tar
     """`base_model` says what an opaque name (an Azure deployment) really is."""
     known = base_model or model
     blanks = {"model": quote(model, safe=""), "version": quote(provider.version or "", safe="")}
+    serving = [api for api in provider.kind.apis if api.models is None or re.match(api.models, known)]
     return Target(
         name=f"{provider.name}/{model}",
         provider=provider,
         model=model,
         quirks=quirks_of(known, provider.kind.quirks),
         price_model=None if provider.prices == FREE else f"{provider.prices}:{known}",
-        paths={
-            operation: (provider.path + template.format(**blanks)).encode()
-            for operation, template in provider.kind.paths.items()
-        },
+        apis=tuple(_bound(api, provider.path, blanks) for api in serving or provider.kind.apis),
     )
+
+
+def _bound(api: Api, base: str, blanks: dict[str, str]) -> BoundApi:
+    return BoundApi(api, {what: (base + path.format(**blanks)).encode() for what, path in api.paths.items()})

@@ -55,7 +55,7 @@ class Ledger:
 
     def _finished(self, call: Call, reply: Reply, error: GatewayError | None) -> None:
         flow = reply.flow
-        call.usage = flow.usage
+        call.usage = flow.usage or reply.usage
         error = error or flow.error
         if call.usage is None and call.surface.operation == "generate":
             call.usage = _estimate(call, flow)

@@ -37,7 +37,7 @@ class Routing:
         targets = self._resolve(call.peek.model)
         last = len(targets) - 1
         for number, target in enumerate(targets):
-            call.target = target
+            call.target, call.api = target, None
             attempt = Attempt(target.name, self._clock() - call.started)
             call.attempts.append(attempt)
             call.lost.clear()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
-from trunkline.core.call import Headers, Peek
+from trunkline.core.call import NOWHERE, Addressed, Headers, Peek
 from trunkline.core.errors import GatewayError, UpstreamError
 from trunkline.core.reply import Flow
 from trunkline.core.request import Request
@@ -13,14 +13,15 @@ from trunkline.dialects.anthropic import answer_reader, answer_writer, errors, r
 from trunkline.dialects.anthropic.request_writer import api_version
 from trunkline.dialects.anthropic.vocabulary import NAME
 from trunkline.dialects.base import Dialect, Envelope, Quirks, Reader, Writer
-from trunkline.dialects.fields import Fields, decode_object
+from trunkline.dialects.counts import read_count
+from trunkline.dialects.fields import Fields, decode_object, missing
 from trunkline.dialects.whole import WholeTap
 
 __all__ = ["DIALECT", "Anthropic", "api_version"]
 
 
 class _Peek(Struct):
-    model: str
+    model: str = ""
     stream: bool | None = None
 
 
@@ -29,17 +30,19 @@ _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _encode = msgspec.json.Encoder().encode
 
 
-class Anthropic:
+class Anthropic(Dialect):
     name = NAME
     ping = b'event: ping\ndata: {"type": "ping"}\n\n'
 
-    def peek(self, body: bytes) -> Peek:
+    def peek(self, body: bytes, addressed: Addressed = NOWHERE) -> Peek:
         try:
             seen = _peek(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             top = Fields(decode_object(body))  # the slow way, for the sake of its error messages
-            seen = _Peek(top.need("model", str), top.get("stream", bool))
-        return Peek(seen.model, bool(seen.stream), include_usage=True)
+            seen = _Peek("", top.get("stream", bool))
+            seen.model = addressed.model or top.need("model", str)
+        model = addressed.model or seen.model or missing("model")
+        return Peek(model, bool(seen.stream) or addressed.stream, include_usage=True)
 
     def patch(self, body: bytes, model: str, peek: Peek, quirks: Quirks) -> bytes:
         if model == peek.model:
@@ -48,8 +51,20 @@ class Anthropic:
         fields["model"] = msgspec.Raw(_encode(model))
         return _encode(fields)
 
-    def read_request(self, body: bytes) -> Request:
-        return request_reader.read_request(body)
+    def read_request(self, body: bytes, peek: Peek | None = None) -> Request:
+        return request_reader.read_request(body, peek.model if peek is not None else "")
+
+    def read_count_request(self, body: bytes, peek: Peek | None = None) -> Request:
+        return request_reader.read_request(body, peek.model if peek is not None else "", counting=True)
+
+    def write_count_request(self, request: Request, model: str, quirks: Quirks, lost: list[str]) -> bytes:
+        return request_writer.write_count_request(request, model, quirks, lost)
+
+    def read_count(self, body: bytes) -> int:
+        return read_count(body, "input_tokens")
+
+    def write_count(self, tokens: int) -> bytes:
+        return b'{"input_tokens":%d}' % tokens
 
     def write_request(self, request: Request, model: str, quirks: Quirks, lost: list[str]) -> bytes:
         return request_writer.write_request(request, model, quirks, lost)

@@ -32,10 +32,14 @@ from trunkline.core.request import (
     ToolCall,
     ToolResult,
     Url,
+    Video,
 )
 from trunkline.dialects.anthropic.vocabulary import NAME, write_cache
 
 Block = dict[str, Any]
+
+_OURS = frozenset({"", NAME})
+"""Makers of signatures that the service takes: a request of its own dialect names none."""
 
 _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _NOTHING = msgspec.Raw(b"{}")
@@ -76,17 +80,17 @@ class ContentWriter:
                 return self._tool_use(part)
             case ToolResult():
                 return self._tool_result(part)
-            case Thinking(text=text, signature=str(signature)):
+            case Thinking(text=text, signature=str(signature), maker=maker) if maker in _OURS:
                 block = {"type": "thinking", "thinking": text, "signature": signature}
                 return self.unknown(block, part.extra, part.at)
-            case RedactedThinking(data=data):
+            case RedactedThinking(data=data, maker=maker) if maker in _OURS:
                 return self.unknown({"type": "redacted_thinking", "data": data}, part.extra, part.at)
             case Refusal(text=text):
                 return {"type": "text", "text": text} if text else None
             case Foreign(dialect=dialect, data=data) if dialect == NAME:
                 return data
-            case Thinking() | Audio() | Foreign():
-                # Thinking without its signature is refused by the service; the others have no block here.
+            case Thinking() | RedactedThinking() | Audio() | Video() | Foreign():
+                # The service refuses thinking without a signature of its own; the others have no block here.
                 self.lost.append(part.at)
                 return None
 

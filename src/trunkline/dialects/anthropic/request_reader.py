@@ -33,12 +33,14 @@ _THINKING = ("enabled", "adaptive", "disabled", "between_tools")
 _CHOICES = {"auto": "auto", "any": "required", "none": "none", "tool": "tool"}
 
 
-def read_request(body: bytes) -> Request:
-    """Raises BadRequest."""
+def read_request(body: bytes, model: str = "", counting: bool = False) -> Request:
+    """`model`: where it is known already, from the path perhaps. `counting`: a request to count tokens, which has no
+    limit. Raises BadRequest."""
     top = Fields(decode_object(body))
     given = top.left
-    model, max_tokens = top.need("model", str), top.need("max_tokens", int)
-    request = Request(model, _messages(top.need("messages", list)), NAME, names=NAMES, max_tokens=max_tokens)
+    named = given.pop("model", None) if model else top.need("model", str)
+    max_tokens = None if counting else top.need("max_tokens", int)
+    request = Request(model or named, _messages(top.need("messages", list)), NAME, names=NAMES, max_tokens=max_tokens)
     if "system" in given:
         request.messages[:0] = _system(top.any("system"))
     if not given.keys().isdisjoint(_SHARED):

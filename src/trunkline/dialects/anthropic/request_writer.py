@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from trunkline.core.errors import BadRequest
-from trunkline.core.request import ForeignTool, Message, OutputFormat, Request, Text, Tool, ToolChoice
+from trunkline.core.request import CustomTool, ForeignTool, Message, OutputFormat, Request, Text, Tool, ToolChoice
 from trunkline.dialects.anthropic.content_writer import Block, ContentWriter, compact
 from trunkline.dialects.anthropic.thinking import Plan, plan
 from trunkline.dialects.anthropic.turns import turns
@@ -54,6 +54,19 @@ _CHOICES = {"auto": "auto", "required": "any", "tool": "tool", "none": "none"}
 def write_request(request: Request, model: str, quirks: Quirks, lost: list[str]) -> bytes:
     """Raises BadRequest where the model does not take the conversation at all."""
     return _encode(_RequestWriter(request, quirks, lost).body(model))
+
+
+def write_count_request(request: Request, model: str, quirks: Quirks, lost: list[str]) -> bytes:
+    """The same without what says how to answer: the service counts the prompt, and refuses the rest."""
+    body = _RequestWriter(request, quirks, lost).body(model)
+    return _encode({name: value for name, value in body.items() if name in _COUNTED})
+
+
+_COUNTED = frozenset({
+    "model", "messages", "system", "tools", "tool_choice", "thinking", "output_config", "cache_control",
+    "context_management", "mcp_servers", "speed",
+})  # fmt: skip
+"""Fields of a request to count tokens (Anthropic's API reference, November 2026)."""
 
 
 def api_version(request_has_sampling: bool) -> str:
@@ -181,9 +194,9 @@ class _RequestWriter:
             if (written := self._tool(tool)) is not None and (allowed is None or written.get("name") in allowed)
         ]
 
-    def _tool(self, tool: Tool | ForeignTool) -> dict[str, Any] | None:
-        if isinstance(tool, ForeignTool):
-            if tool.dialect == NAME:
+    def _tool(self, tool: Tool | CustomTool | ForeignTool) -> dict[str, Any] | None:
+        if not isinstance(tool, Tool):
+            if isinstance(tool, ForeignTool) and tool.dialect == NAME:
                 return tool.data
             self.lost.append(tool.at)
             return None

@@ -5,12 +5,12 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
-from trunkline.core.call import Headers, Peek
+from trunkline.core.call import NOWHERE, Addressed, Headers, Peek
 from trunkline.core.errors import GatewayError, UpstreamError
 from trunkline.core.reply import Flow
 from trunkline.core.request import Request
 from trunkline.dialects.base import Dialect, Envelope, Quirks, Reader, Writer
-from trunkline.dialects.fields import Fields, decode_object
+from trunkline.dialects.fields import Fields, decode_object, missing
 from trunkline.dialects.openai_chat import answer_reader, answer_writer, errors, request_reader, request_writer, tap
 from trunkline.dialects.openai_chat.vocabulary import NAME
 from trunkline.dialects.whole import WholeTap
@@ -21,7 +21,7 @@ class _StreamOptions(Struct):
 
 
 class _Peek(Struct):
-    model: str
+    model: str = ""
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
     n: int | None = None
@@ -33,19 +33,21 @@ _encode = msgspec.json.Encoder().encode
 _USAGE_ON = msgspec.Raw(b'{"include_usage":true}')
 
 
-class OpenAIChat:
+class OpenAIChat(Dialect):
     name = NAME
     ping = b": ping\n\n"
 
-    def peek(self, body: bytes) -> Peek:
+    def peek(self, body: bytes, addressed: Addressed = NOWHERE) -> Peek:
         try:
             seen = _peek(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             top = Fields(decode_object(body))  # the slow way, for the sake of its error messages
             asked = top.inner("stream_options").get("include_usage", bool)
-            seen = _Peek(top.need("model", str), top.get("stream", bool), _StreamOptions(asked), top.get("n", int))
+            seen = _Peek("", top.get("stream", bool), _StreamOptions(asked), top.get("n", int))
+            seen.model = addressed.model or top.need("model", str)
+        model = addressed.model or seen.model or missing("model")
         options = seen.stream_options
-        return Peek(seen.model, bool(seen.stream), options is not None and bool(options.include_usage), seen.n or 1)
+        return Peek(model, bool(seen.stream), options is not None and bool(options.include_usage), seen.n or 1)
 
     def patch(self, body: bytes, model: str, peek: Peek, quirks: Quirks) -> bytes:
         ask = peek.stream and not peek.include_usage and quirks.stream_usage
@@ -61,8 +63,8 @@ class OpenAIChat:
             )
         return _encode(fields)
 
-    def read_request(self, body: bytes) -> Request:
-        return request_reader.read_request(body)
+    def read_request(self, body: bytes, peek: Peek | None = None) -> Request:
+        return request_reader.read_request(body, peek.model if peek is not None else "")
 
     def write_request(self, request: Request, model: str, quirks: Quirks, lost: list[str]) -> bytes:
         return request_writer.write_request(request, model, quirks, lost)

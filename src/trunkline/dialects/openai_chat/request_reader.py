@@ -9,6 +9,7 @@ from trunkline.core.errors import BadRequest
 from trunkline.core.request import (
     Audio,
     CacheMark,
+    CustomTool,
     Document,
     FileId,
     Foreign,
@@ -36,8 +37,8 @@ from trunkline.dialects.fields import Fields, Table, decode_object, typed, wrong
 from trunkline.dialects.openai_chat.vocabulary import NAME, NAMES
 
 
-def read_request(body: bytes) -> Request:
-    """Raises BadRequest."""
+def read_request(body: bytes, model: str = "") -> Request:
+    """`model`: where it is known already, from the path perhaps. Raises BadRequest."""
     top = Fields(decode_object(body))
     given = top.left
     names = NAMES
@@ -45,7 +46,8 @@ def read_request(body: bytes) -> Request:
         names = _OLDER_NAMES
     elif given.get("max_tokens") is not None:
         raise BadRequest("Set max_completion_tokens or max_tokens, not both.", param="max_tokens")
-    request = Request(top.need("model", str), _messages(top.need("messages", list)), NAME, names=names)
+    named = top.left.pop("model", None) if model else top.need("model", str)
+    request = Request(model or named, _messages(top.need("messages", list)), NAME, names=names)
     if not given.keys().isdisjoint(_REASONING):
         name, request.reasoning = _reasoning(top)
         request.names = {**names, "reasoning": name}
@@ -265,18 +267,27 @@ def _source(url: str, path: str) -> Source:
 # ── Tools and output ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _tools(top: Fields, name: str) -> list[Tool | ForeignTool]:
+def _tools(top: Fields, name: str) -> list[Tool | CustomTool | ForeignTool]:
     return [_tool(Fields(item, f"tools[{i}]")) for i, item in enumerate(top.need(name, list))]
 
 
-def _tool(fields: Fields) -> Tool | ForeignTool:
+def _tool(fields: Fields) -> Tool | CustomTool | ForeignTool:
     whole = dict(fields.left)
-    if (fields.get("type", str) or "function") != "function":
+    kind = fields.get("type", str) or "function"
+    if kind == "custom":
+        return _custom_tool(fields)
+    if kind != "function":
         return ForeignTool(NAME, whole, fields.at)
     function = fields.inner("function")
     name, description = function.need("name", str), function.get("description", str)
     schema, strict = function.get("parameters", dict), function.get("strict", bool)
     return Tool(name, description, schema, strict, _cache(fields), fields.rest(), fields.at)
+
+
+def _custom_tool(fields: Fields) -> CustomTool:
+    custom = fields.inner("custom")
+    name, description = custom.need("name", str), custom.get("description", str)
+    return CustomTool(name, description, custom.get("format", dict), fields.rest(), fields.at)
 
 
 _MODE_OF: dict[str, ToolChoice] = {

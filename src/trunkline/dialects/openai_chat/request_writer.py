@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from trunkline.core.request import (
+    CustomTool,
     ForeignTool,
     Message,
     OutputFormat,
@@ -215,12 +216,15 @@ class _RequestWriter:
         elif choice is not None and choice.mode in {"required", "tool"}:
             self.lost.append(request.name_of("tool_choice"))
 
-    def _tool(self, tool: Tool | ForeignTool) -> Json | None:
+    def _tool(self, tool: Tool | CustomTool | ForeignTool) -> Json | None:
         if isinstance(tool, ForeignTool):
             if tool.dialect == NAME:
                 return tool.data
             self.lost.append(tool.at)
             return None
+        if isinstance(tool, CustomTool):
+            custom = _set(name=tool.name, description=tool.description, format=tool.format)
+            return self.content.unknown({"type": "custom", "custom": custom}, tool.extra, tool.at)
         function = _set(name=tool.name, description=tool.description, parameters=tool.schema, strict=tool.strict)
         return self.content.marked({"type": "function", "function": function}, tool)
 

@@ -1,0 +1,79 @@
+"""What a client must send back and has no field for: signatures of another family's model.
+
+A model signs its thoughts, or the calls that they led to, and wants them back unchanged; a signature of one family
+means nothing to another. Two encodings take them through clients of any family, without a store:
+
+- `seal`: a signature in a field that holds signatures of the client's own family is marked with its maker;
+- `pack`: thoughts that came before a tool call travel in the call's id, where the client's format has no place for
+  thoughts at all. Clients echo ids, and nobody but us reads them. What the id was is in front.
+
+Both are pure and stable: the same thoughts give the same bytes, so that a provider's prompt cache holds.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import zlib
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+MAX_UNPACKED = 4 * 1024 * 1024
+"""Bytes of thoughts in one id. Ids come from clients: a small one must not unfold into all of the memory."""
+_MARK = "_tl1_"
+_SEAL = "tl1:"
+
+
+class Carried(Struct, frozen=True, array_like=True, omit_defaults=True):
+    """`thinking`: a thought with its signature; `redacted`: an encrypted one, in `signature`; `call`: the signature of
+    the tool call itself."""
+
+    maker: str
+    """The dialect whose signature it is."""
+    kind: Literal["thinking", "redacted", "call"]
+    signature: str = ""
+    text: str = ""
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(list[Carried]).decode
+
+
+def seal(signature: str, maker: str, own: str) -> str:
+    """The signature as a client of dialect `own` gets it: marked, unless it is of its own family."""
+    return signature if maker in {"", own} else f"{_SEAL}{maker}:{signature}"
+
+
+def unseal(signature: str, own: str) -> tuple[str, str]:
+    """(signature, maker) of what a client of dialect `own` sent back."""
+    if signature.startswith(_SEAL):
+        maker, colon, bare = signature[len(_SEAL) :].partition(":")
+        if colon and maker:
+            return bare, maker
+    return signature, own
+
+
+def pack(id: str, thoughts: Sequence[Carried]) -> str:
+    """The id of a tool call with the thoughts that belong to it."""
+    if not thoughts:
+        return id
+    packed = base64.urlsafe_b64encode(zlib.compress(_encode(thoughts), 6)).rstrip(b"=")
+    return f"{id}{_MARK}{packed.decode()}"
+
+
+def unpack(id: str) -> tuple[str, list[Carried]]:
+    """The call's own id, and what was packed with it: nothing where it is not, or no longer, of our making."""
+    bare, mark, packed = id.partition(_MARK)
+    if not mark:
+        return id, []
+    try:
+        unfold = zlib.decompressobj()
+        data = unfold.decompress(base64.urlsafe_b64decode(packed + "=" * (-len(packed) % 4)), MAX_UNPACKED)
+        if unfold.unconsumed_tail or not unfold.eof:
+            return id, []
+        return bare, _decode(data)
+    except (binascii.Error, zlib.error, msgspec.DecodeError, UnicodeDecodeError, ValueError):
+        return id, []

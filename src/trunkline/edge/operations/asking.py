@@ -1,0 +1,51 @@
+"""A call's request in the words of the target: the same bytes where both speak one dialect, else written anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from trunkline.core.call import Call, Headers
+from trunkline.core.errors import LossyTranslation
+from trunkline.core.request import Request
+from trunkline.dialects.base import Quirks
+from trunkline.providers.target import BoundApi, Target
+
+Write = Callable[[Request, str, Quirks, list[str]], bytes]
+
+
+def is_identity(call: Call) -> bool:
+    """Whether the client speaks the dialect of the API that was chosen."""
+    name: str = call.api.dialect.name
+    spoken: str = call.surface.dialect.name
+    return name == spoken
+
+
+def passed(call: Call) -> tuple[bytes, Headers]:
+    """The client's own body and those of its headers that belong to the dialect."""
+    assert call.peek is not None
+    target: Target = call.target
+    bound: BoundApi = call.api
+    api = bound.api
+    headers: Headers = []
+    if api.forward:
+        headers = [field for field in call.headers if field[0] in api.forward]
+        names = {name for name, _ in headers}
+        headers += [field for field in api.defaults if field[0] not in names]
+    return api.dialect.patch(call.body, target.model, call.peek, target.quirks), headers
+
+
+def translated(call: Call, request: Request, write: Write) -> tuple[bytes, Headers]:
+    """The body by `write`, a method of the target's dialect. Raises LossyTranslation in strict mode."""
+    target: Target = call.target
+    bound: BoundApi = call.api
+    lost: list[str] = []
+    body = write(request, target.model, target.quirks, lost)
+    call.lost = list(dict.fromkeys(lost))
+    if call.lost and call.strict:
+        raise LossyTranslation(
+            f"{target.name} cannot be told: {', '.join(call.lost)}. Leave these fields out, choose a model of the "
+            "same family, or drop x-trunkline-strict.",
+            param=call.lost[0],
+        )
+    more = bound.api.translated
+    return body, more(request) if more is not None else []

@@ -1,0 +1,161 @@
+"""An answer from a model, whole or streamed.
+
+Same dialect on both sides: the body passes with the model's name replaced, and a tap reads the answer's usage. Two
+dialects: the request is read and written anew, what cannot be carried is listed, the answer goes through events.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from trunkline.core.call import Call, Headers
+from trunkline.core.errors import UpstreamBroken
+from trunkline.core.reply import Flow, Reply
+from trunkline.dialects.base import Envelope
+from trunkline.edge.flows import Translation
+from trunkline.edge.operations.asking import is_identity, passed, translated
+from trunkline.edge.sender import Sender, mapped
+from trunkline.edge.transport.base import Response, TransportError
+from trunkline.providers.target import BoundApi
+
+
+class Generate:
+    """`patience`: seconds to wait for a stream's first bytes before the answer is committed without them, so that the
+    client can be kept alive with pings."""
+
+    def __init__(self, sender: Sender, patience: float) -> None:
+        self._sender = sender
+        self._patience = patience
+
+    async def __call__(self, call: Call) -> Reply:
+        assert call.peek is not None
+        api: BoundApi = call.api
+        identity = is_identity(call)
+        body, headers = passed(call) if identity else self._translated(call)
+        path = api.path("generate", call.peek)
+        assert path is not None
+        response = await self._sender.send(call, path, headers, body)
+        try:
+            return await self._reply(call, identity, response)
+        except BaseException as error:
+            if isinstance(error, UpstreamBroken):
+                error.retryable = True  # nothing of it was sent: another target may still answer
+            response.close()
+            raise
+
+    def _translated(self, call: Call) -> tuple[bytes, Headers]:
+        if call.parsed is None:
+            call.parsed = call.surface.dialect.read_request(call.body, call.peek)
+        return translated(call, call.parsed, call.api.dialect.write_request)
+
+    async def _reply(self, call: Call, identity: bool, response: Response) -> Reply:
+        assert call.peek is not None
+        if not call.peek.stream:
+            return await self._whole(call, self._flow(call, identity, False, False), response)
+        framing = call.peek.framing
+        if _content_type(response.headers).startswith(call.api.dialect.stream_type(framing if identity else "")):
+            return await self._stream(call, self._flow(call, identity, True, True), response)
+        # A host that does not stream answers whole: the client still gets the stream that it asked for.
+        reply = await self._whole(call, self._flow(call, False, False, True), response)
+        content_type = call.surface.dialect.stream_type(framing)
+        return Reply(reply.flow, head=reply.body or b"", source=_Nothing(), content_type=content_type)
+
+    def _flow(self, call: Call, identity: bool, streamed: bool, stream: bool) -> Flow:
+        """`streamed`: how the upstream answers; `stream`: how the client is answered."""
+        peek = call.peek
+        assert peek is not None
+        spoken, dialect = call.api.dialect, call.surface.dialect
+        if identity:
+            tap: Flow = spoken.tap(peek, call.id)
+            return tap
+        envelope = Envelope(stream, peek.include_usage, peek.model, int(call.arrived), call.id, peek.framing)
+        return Translation(spoken.reader(streamed), dialect.writer(envelope), dialect, call.id)
+
+    async def _whole(self, call: Call, flow: Flow, response: Response) -> Reply:
+        data = await self._sender.body(call, response)
+        body = flow.feed(data) + flow.eof()
+        if flow.error is not None:
+            raise flow.error
+        lost = flow.lost if isinstance(flow, Translation) else None
+        reply = Reply(flow, body=body, headers=_lost_in_answer(lost))
+        if flow.usage is None:
+            reply.usage = call.api.dialect.usage_of(response.headers)
+        return reply
+
+    async def _stream(self, call: Call, flow: Flow, response: Response) -> Reply:
+        """Wait for the first event: until it has come, another target may still be tried."""
+        assert call.peek is not None
+        source = _Body(response, call.deadline)
+        loop = asyncio.get_running_loop()
+        patience = loop.time() + self._patience
+        head = b""
+        while not head:
+            first = loop.create_task(source.read())
+            try:
+                await asyncio.wait((first,), timeout=max(0.0, patience - loop.time()))
+            except asyncio.CancelledError:
+                first.cancel()
+                raise
+            if not first.done():
+                source.pending = first
+                break
+            data = first.result()
+            head = flow.feed(data) if data else flow.eof()
+            if flow.error is not None:
+                raise flow.error
+            if not data:
+                source = _Nothing()
+                break
+        content_type = call.surface.dialect.stream_type(call.peek.framing)
+        return Reply(flow, head=head, source=source, content_type=content_type)
+
+
+class _Body:
+    """A stream's source: transport failures come out as upstream errors."""
+
+    __slots__ = ("_deadline", "_response", "pending")
+
+    def __init__(self, response: Response, deadline: float | None) -> None:
+        self._response = response
+        self._deadline = deadline
+        self.pending: asyncio.Task[bytes] | None = None
+        """A read that was begun before the reply was made."""
+
+    async def read(self) -> bytes:
+        try:
+            if self.pending is not None:
+                task, self.pending = self.pending, None
+                return await task
+            return await self._response.read()
+        except TransportError as error:
+            raise mapped(error, self._deadline) from error
+
+    def close(self) -> None:
+        if self.pending is not None:
+            self.pending.cancel()
+        self._response.close()
+
+
+class _Nothing(_Body):
+    """The source of a stream that is already over."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        self.pending = None
+
+    async def read(self) -> bytes:
+        return b""
+
+    def close(self) -> None:
+        pass
+
+
+def _content_type(headers: Headers) -> bytes:
+    return next((value.strip().lower() for name, value in headers if name == b"content-type"), b"")
+
+
+def _lost_in_answer(lost: list[str] | None) -> Headers:
+    if not lost:
+        return []
+    return [(b"x-trunkline-lost-answer", ", ".join(dict.fromkeys(lost)).encode("ascii", "backslashreplace"))]
