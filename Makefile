@@ -10,6 +10,7 @@ DEV    := $(VENV)/.dev
 ARGS   ?=
 
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# The lock of the development environment is whole, and overrides what one package asks of another: hence --no-deps.
 # --no-build-isolation: the build backend is in the lock, so that nothing unhashed is fetched.
 PACKAGE := $(PIP) --no-deps --no-build-isolation --editable .
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
@@ -48,8 +49,8 @@ docs: $(CORE) ## Rewrite the generated documentation
 
 lock: $(DEV) ## Remake the locks from pyproject.toml (ARGS=--upgrade for newer versions)
 	$(COMPILE) $(ARGS) pyproject.toml --group build --output-file requirements/core.txt
-	$(COMPILE) $(ARGS) pyproject.toml --extra postgres --group build --group dev \
-	    --constraint requirements/core.txt --output-file requirements/dev.txt
+	$(COMPILE) $(ARGS) pyproject.toml --extra postgres --extra vertex --extra bedrock --group build --group dev \
+	    --constraint requirements/core.txt --override requirements/overrides.txt --output-file requirements/dev.txt
 
 clean: ## Remove the virtual environment and everything made by tools
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
@@ -67,6 +68,6 @@ $(CORE): requirements/core.txt pyproject.toml | $(BIN)/python
 	@touch $@
 
 $(DEV): requirements/dev.txt pyproject.toml | $(BIN)/python
-	$(PIP) --require-hashes --requirement requirements/dev.txt
+	$(PIP) --require-hashes --no-deps --requirement requirements/dev.txt
 	$(PACKAGE)
 	@touch $(CORE) $@
