@@ -10,6 +10,7 @@ from openai import AsyncOpenAI, OpenAI
 from openai.types.chat import ChatCompletionMessageParam
 from pydantic import BaseModel
 
+from trunkline.sim.persona import MODELS
 from trunkline.sim.server import Handle
 
 from .conftest import HELLO, KEY
@@ -263,7 +264,7 @@ async def test_length_on_cue(openai: AsyncOpenAI) -> None:
 
 async def test_models(openai: AsyncOpenAI) -> None:
     names = [model.id async for model in openai.models.list()]
-    assert {"sim-small", "sim-large", "sim-thinker", "sim-tiny"} == set(names)
+    assert set(names) == set(MODELS)
     assert (await openai.models.retrieve("sim-large")).owned_by == "simulator"
 
 

@@ -84,6 +84,7 @@ FAULTS: Mapping[str, Fault] = {
     "usage-with-finish": Fault("body", "flag", 1, "OpenAI streams: usage on the chunk that carries finish_reason"),
     "refuse": Fault("answer", "flag", 1, "the model refuses"),
     "filtered": Fault("answer", "flag", 1, "the answer is cut by the content filter (finish_reason)"),
+    "failed": Fault("answer", "flag", 1, "OpenAI Responses: the response ends with the status failed"),
     "redacted": Fault("answer", "flag", 1, "Anthropic thinking arrives redacted"),
     "length": Fault("answer", "count", 100, "the text is N tokens long"),
 }

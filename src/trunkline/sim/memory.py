@@ -1,7 +1,7 @@
 """What the simulator keeps of the Responses that it gave: to be retrieved, continued and referred to.
 
-The oldest go first when there are too many. A response in the background is done when it has been asked for twice:
-by counting and not by the clock, so that a test sees each state.
+The oldest go first when there are too many. How far a response in the background is, is counted in the times that it
+was asked for and not by the clock, so that a test sees each state.
 """
 
 from __future__ import annotations
@@ -16,20 +16,18 @@ MAX_RESPONSES = 1000
 
 Json = dict[str, Any]
 
-QUEUED, RUNNING = 0, 1
-"""How often a background response has been asked for before it is done."""
-
 
 class Kept(Struct):
-    """One response: as it ends, the input that it answers with all that came before, and how far it is."""
+    """One response."""
 
     response: Json
+    """As it ends."""
     input: list[Json]
+    """What it answers, with all that came before."""
     events: list[bytes]
     """Its stream, for those who come back to it."""
     asked: int | None = None
-    """How often it was retrieved while in the background; None: it was answered at once."""
-    cancelled: bool = False
+    """How often it was retrieved while in the background; None: it is done."""
 
     @property
     def conversation(self) -> list[Json]:

@@ -26,16 +26,10 @@ SSE = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control"
 
 
 def plan(body: dict[str, Any], turn: Turn) -> Exchange:
-    """The answer of api.openai.com. Raises Problem where the service refuses."""
-    return _plan(body, turn, azure=False)
-
-
-def plan_azure(body: dict[str, Any], turn: Turn) -> Exchange:
-    """The answer of an Azure deployment: the model comes from the path, and filters report. Raises Problem."""
-    return _plan({**body, "model": body.get("model") or turn.name}, turn, azure=True)
-
-
-def _plan(body: dict[str, Any], turn: Turn, azure: bool) -> Exchange:
+    """The answer of api.openai.com, or of an Azure deployment: there the model may come from the path, and filters
+    report. Raises Problem where the service refuses."""
+    if turn.azure:
+        body = {**body, "model": body.get("model") or turn.name}
     check(body, turn.model)
     alternatives = body.get("n") or 1
     if (turn.length or 0) * alternatives > MAX_COUNT:
@@ -58,7 +52,7 @@ def _plan(body: dict[str, Any], turn: Turn, azure: bool) -> Exchange:
         model=turn.name,
         answers=answers,
         usage=None if "no-usage" in turn.cues else out.usage(reuse.total, reuse.read, answers),
-        azure=azure,
+        azure=turn.azure,
         logprobs=(body.get("top_logprobs") or 0) if body.get("logprobs") else None,
         include_usage=streamed and bool((body.get("stream_options") or {}).get("include_usage")),
         usage_with_finish="usage-with-finish" in turn.cues,

@@ -48,6 +48,8 @@ def check(body: Body, model: Model) -> None:
     """Raises Problem for the first rule that the request breaks."""
     for rule in (_fields, _ranges, _combinations, _messages, _conversation, _tools, _tool_choice, _format):
         rule(body)
+    if model.responses_only:
+        _tools_elsewhere(body)
     if model.thinks:
         _reasoning_model(body)
 
@@ -244,6 +246,20 @@ def _strict(schema: dict[str, Any], name: str) -> None:
         raise Problem(
             f"Invalid schema for response_format '{name}': In context=(), 'additionalProperties' is required to be "
             "supplied and to be false.", param="response_format", code=None,
+        )  # fmt: skip
+
+
+def _tools_elsewhere(body: Body) -> None:
+    """The newest models reason always, and call tools while they reason only where reasoning can be handed back."""
+    if body.get("reasoning_effort") == "none":
+        raise Problem(
+            "Unsupported value: 'reasoning_effort' does not support 'none' with this model.",
+            param="reasoning_effort", code="unsupported_value",
+        )  # fmt: skip
+    if body.get("tools"):
+        raise Problem(
+            f"Function tools with reasoning_effort are not supported for {body['model']} in /v1/chat/completions. "
+            "Please use /v1/responses instead.", param="reasoning_effort",
         )  # fmt: skip
 
 

@@ -31,6 +31,8 @@ class Model(Struct, frozen=True):
     max_output: int
     thinks: bool
     """Reasons unless told not to, and takes the parameters that reasoning models take."""
+    responses_only: bool = False
+    """Takes function tools on the Responses API alone, and always reasons."""
     created: int = 1_767_225_600
     """Seconds since the epoch."""
 
@@ -40,6 +42,7 @@ MODELS: Mapping[str, Model] = {
     "sim-small": Model(context=128_000, max_output=16_384, thinks=False),
     "sim-large": Model(context=1_000_000, max_output=128_000, thinks=False),
     "sim-thinker": Model(context=400_000, max_output=128_000, thinks=True),
+    "sim-responses-only": Model(context=400_000, max_output=128_000, thinks=True, responses_only=True),
 }
 """Names that begin with `sim-` must be among these; any other name answers as `sim-small` does."""
 

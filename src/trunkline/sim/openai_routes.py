@@ -1,0 +1,91 @@
+"""The paths of OpenAI's operations and of Azure's: the same operations under many prefixes, told by two tables.
+
+Azure has them under its newer `/openai/v1`, under a deployment's name (`/openai/deployments/{name}`; the Responses
+under `/openai` itself), and, for models of others, under `/models`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import structs
+
+from trunkline.sim import openai, responses
+from trunkline.sim.errors import Row
+from trunkline.sim.family import AZURE_FAMILY, OPENAI_FAMILY, Family
+from trunkline.sim.route import Plan, Route
+
+_STREAM: dict[str, Any] = {
+    "stream_error": responses.stream_error,
+    "terminator": b"event: response.",
+    "oddity": b'event: simulator.oddity\ndata: {"type":"simulator.oddity","novelty":{"depth":1}}\n\n',
+    "broken": b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","delta":\n\n',
+}
+"""How the streams of Responses differ from chat's."""
+_REFUSALS = {
+    "missing": Row(404, "invalid_request_error", None, "Not found."),
+    "no-model": Row(400, "invalid_request_error", "model_not_found", "The requested model '{model}' does not exist."),
+}
+"""Errors that no cue brings about."""
+
+
+def _responses(family: Family, **errors: Any) -> Family:
+    """The family, where it speaks of Responses."""
+    style = structs.replace(family.errors, rows={**family.errors.rows, **_REFUSALS}, **errors)
+    return structs.replace(family, errors=style, **_STREAM)
+
+
+RESPONSES_FAMILY = _responses(OPENAI_FAMILY, unknown_model="no-model")
+AZURE_RESPONSES_FAMILY = _responses(AZURE_FAMILY)
+
+
+class _Operation:
+    """One operation as OpenAI's route and as Azure's."""
+
+    def __init__(self, plan: Plan, method: str = "POST", **more: Any) -> None:
+        responses_api = plan.__module__ == responses.__name__
+        self.openai = Route(method, RESPONSES_FAMILY if responses_api else OPENAI_FAMILY, plan, **more)
+        self.azure = Route(method, AZURE_RESPONSES_FAMILY if responses_api else AZURE_FAMILY, plan, **more)
+
+
+_DEPLOYED = {
+    "chat/completions": _Operation(openai.plan),
+}
+"""Operations that Azure also has under a deployment's name."""
+_RESPONSES = {
+    "responses": _Operation(responses.plan),
+    "responses/input_tokens": _Operation(responses.plan_input_tokens),
+}
+_OPERATIONS = {**_DEPLOYED, **_RESPONSES, "models": _Operation(openai.plan_models, "GET")}
+_INFERENCE = ("chat/completions",)
+"""Operations of the model inference API."""
+_KEPT = {
+    r"responses/(?P<id>[^/]+)": (
+        _Operation(responses.plan_retrieve, "GET"),
+        _Operation(responses.plan_delete, "DELETE"),
+    ),
+    r"responses/(?P<id>[^/]+)/cancel": (_Operation(responses.plan_cancel),),
+    r"responses/(?P<id>[^/]+)/input_items": (_Operation(responses.plan_input_items, "GET"),),
+}
+
+ROUTES: Mapping[str, Route] = {
+    **{f"{prefix}/{name}": one.openai for prefix in ("/v1", "/openai/v1") for name, one in _OPERATIONS.items()},
+    **{f"/azure/openai/v1/{name}": one.azure for name, one in _OPERATIONS.items()},
+    **{f"{prefix}/{name}": one.azure for prefix in ("/openai", "/azure/openai") for name, one in _RESPONSES.items()},
+    **{f"{prefix}/models/{name}": _DEPLOYED[name].azure for prefix in ("", "/azure") for name in _INFERENCE},
+}
+
+PATTERNS: tuple[tuple[re.Pattern[str], Route], ...] = (
+    *(
+        (re.compile(rf"(?:/azure)?/openai/deployments/(?P<model>[^/]+)/{name}"), one.azure)
+        for name, one in _DEPLOYED.items()
+    ),
+    *((re.compile(f"(?:/openai)?/v1/{path}"), one.openai) for path, several in _KEPT.items() for one in several),
+    *(
+        (re.compile(f"(?:/openai|/azure/openai|/azure/openai/v1)/{path}"), one.azure)
+        for path, several in _KEPT.items()
+        for one in several
+    ),
+)
