@@ -7,7 +7,10 @@ accepts, `xhigh` and `max` continue the row.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from trunkline.core.request import Reasoning
+from trunkline.dialects.mapping import LEVELS
 
 BUDGETS = {"minimal": 1024, "low": 1024, "medium": 8192, "high": 24_576, "xhigh": 32_768, "max": 65_536}
 """Tokens of thinking by level."""
@@ -37,3 +40,24 @@ def budget_of(reasoning: Reasoning) -> int | None:
     if reasoning.budget is not None:
         return reasoning.budget
     return BUDGETS.get(effort_of(reasoning) or "")
+
+
+def nearest(level: str, levels: Sequence[str]) -> tuple[str, bool]:
+    """(the nearest of `levels` to this one, whether the meaning changed). An unknown or empty list takes any level.
+
+    What means "as hard as you can" or "as little as you can" keeps its meaning at the end of a shorter row, so `max`
+    becomes a model's highest level, and `minimal` its lowest, without a word. To think where nothing was to be
+    thought, not to think where something was, and a step in the middle are changes. Between two equally near levels
+    the harder one is taken: an answer worth more than was asked is better than a worse one.
+    """
+    if not levels or level in levels or level not in LEVELS:
+        return level, False
+    wanted = LEVELS.index(level)
+    known = [LEVELS.index(each) for each in levels if each in LEVELS]
+    thinking = [each for each in known if each] if wanted else []
+    among = thinking or known
+    if not among:
+        return level, False
+    found = min(among, key=lambda each: (abs(each - wanted), -each))
+    beyond = wanted > max(among) or wanted < min(among)
+    return LEVELS[found], not (beyond and found and wanted)
