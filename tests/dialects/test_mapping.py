@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from trunkline.core.request import Request
 from trunkline.dialects import mapping
 from trunkline.dialects.effort import nearest
