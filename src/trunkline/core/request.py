@@ -12,6 +12,8 @@ from typing import Any, Literal
 from msgspec import Struct, field
 
 Extra = dict[str, Any]
+"""Fields that we do not know. An `aside`, where something has one, is what its own dialect writes back and no other
+would miss: the ids and states of what is said again, settings that ask for what is done anyway."""
 
 
 class CacheMark(Struct, frozen=True):
@@ -59,6 +61,8 @@ class Text(Struct):
     signature: str | None = None
     """As in `ToolCall`."""
     maker: str = ""
+    aside: Extra | None = None
+    """Where it is set, even empty, the client's own item of text begins here; the next texts belong to it."""
 
 
 class Image(Struct):
@@ -103,6 +107,7 @@ class Thinking(Struct):
     at: str = ""
     maker: str = ""
     """The dialect whose signature it is: of no use to any other. "" where it is the request's own."""
+    aside: Extra | None = None
 
 
 class RedactedThinking(Struct):
@@ -116,6 +121,8 @@ class RedactedThinking(Struct):
 class Refusal(Struct):
     text: str
     at: str = ""
+    aside: Extra | None = None
+    """As in `Text`."""
 
 
 class ToolCall(Struct):
@@ -131,6 +138,7 @@ class ToolCall(Struct):
     """Gemini's models sign their calls: to be sent back with it, unchanged."""
     maker: str = ""
     """As in `Thinking`."""
+    aside: Extra | None = None
 
 
 class ToolResult(Struct):
@@ -140,6 +148,9 @@ class ToolResult(Struct):
     cache: CacheMark | None = None
     extra: Extra | None = None
     at: str = ""
+    custom: bool = False
+    """As in `ToolCall`: its result."""
+    aside: Extra | None = None
 
 
 class Foreign(Struct):
@@ -261,6 +272,7 @@ class Request(Struct):
     """A mark on the whole request (Anthropic's top-level `cache_control`)."""
     extra: Extra = field(default_factory=dict)
     """Top-level fields that we do not know."""
+    aside: Extra = field(default_factory=dict)
     names: Mapping[str, str] = field(default_factory=dict)
     """What the client's dialect calls a field of this struct, where it differs."""
 

@@ -9,9 +9,10 @@ from trunkline.core.call import NOWHERE, Addressed, Headers, Peek
 from trunkline.core.errors import GatewayError, UpstreamError
 from trunkline.core.reply import Flow
 from trunkline.core.request import Request
+from trunkline.dialects import openai_errors as errors
 from trunkline.dialects.base import Dialect, Envelope, Quirks, Reader, Writer
 from trunkline.dialects.fields import Fields, decode_object, missing
-from trunkline.dialects.openai_chat import answer_reader, answer_writer, errors, request_reader, request_writer, tap
+from trunkline.dialects.openai_chat import answer_reader, answer_writer, request_reader, request_writer, tap
 from trunkline.dialects.openai_chat.vocabulary import NAME
 from trunkline.dialects.whole import WholeTap
 

@@ -36,10 +36,10 @@ from trunkline.core.events import (
     TextDelta,
 )
 from trunkline.core.usage import Usage
-from trunkline.dialects.openai_chat.errors import in_band_error
 from trunkline.dialects.openai_chat.usage import read_usage
 from trunkline.dialects.openai_chat.vocabulary import FINISH_REASONS, NAME, REASONS
 from trunkline.dialects.openai_chat.wire import Call, Choice, Chunk, Delta, decode_chunk
+from trunkline.dialects.openai_errors import in_band_error
 from trunkline.dialects.pieces import PieceReader
 from trunkline.dialects.sse import events
 

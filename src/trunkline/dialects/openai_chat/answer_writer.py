@@ -32,9 +32,9 @@ from trunkline.core.events import (
 )
 from trunkline.core.usage import Usage
 from trunkline.dialects.base import Envelope
-from trunkline.dialects.openai_chat.errors import write_error
 from trunkline.dialects.openai_chat.usage import write_usage
 from trunkline.dialects.openai_chat.vocabulary import FINISH_REASONS, NAME
+from trunkline.dialects.openai_errors import write_error
 from trunkline.dialects.sse import data
 
 _encode = msgspec.json.Encoder().encode

@@ -16,8 +16,8 @@ from trunkline.core.call import Peek
 from trunkline.core.errors import GatewayError, UpstreamBroken, UpstreamProtocol
 from trunkline.core.usage import Usage
 from trunkline.dialects.openai_chat.answer_writer import stream_error
-from trunkline.dialects.openai_chat.errors import in_band_error
 from trunkline.dialects.openai_chat.usage import read_usage
+from trunkline.dialects.openai_errors import in_band_error
 from trunkline.dialects.sse import EventTooLarge, Splitter, events
 
 

@@ -1,4 +1,5 @@
-"""Errors in OpenAI's envelope, both ways: `{"error": {"message", "type", "param", "code"}}`.
+"""Errors in OpenAI's envelope, both ways: `{"error": {"message", "type", "param", "code"}}`. Chat Completions and Responses
+share it.
 
 Azure wraps the cause once more (`innererror`), compatible hosts leave out or restyle half of it, proxies answer in
 HTML: the status decides where the body does not. Statuses and codes: OpenAI API reference, "Error codes"; Azure OpenAI
