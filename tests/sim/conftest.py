@@ -76,8 +76,9 @@ class Raw(NamedTuple):
         return [event for event in self.body.replace(b"\r\n", b"\n").split(b"\n\n") if event]
 
 
+BEARER = b"authorization: Bearer k\r\n"
 CREDENTIALS = {
-    "/v1/chat/completions": b"authorization: Bearer k\r\n",
+    "/v1/chat/completions": BEARER,
     "/openai/deployments/sim-small/chat/completions": b"api-key: k\r\n",
     "/v1/messages": b"x-api-key: k\r\nanthropic-version: 2023-06-01\r\n",
 }
@@ -87,11 +88,12 @@ async def raw(
     sim: Handle, body: dict[str, Any], cues: str = "", path: str = "/v1/chat/completions", timeout: float = 5.0
 ) -> Raw:
     """Send one request by hand and read until the connection ends."""
-    content = msgspec.json.encode({"model": "sim-small", "messages": HELLO, **body})
+    asked = {} if "input" in body else {"messages": HELLO}
+    content = msgspec.json.encode({"model": "sim-small", **asked, **body})
     reader, writer = await asyncio.open_connection(sim.host, sim.port)
     writer.write(
         f"POST {path} HTTP/1.1\r\nhost: sim\r\nconnection: close\r\nx-sim-fault: {cues}\r\n".encode()
-        + CREDENTIALS[path] + b"content-length: %d\r\n\r\n" % len(content) + content
+        + CREDENTIALS.get(path, BEARER) + b"content-length: %d\r\n\r\n" % len(content) + content
     )  # fmt: skip
     received, end = b"", "eof"
     try:

@@ -112,7 +112,7 @@ def _type(param: str, wanted: str) -> Problem:
 
 
 def _fields(body: Json, known: frozenset[str]) -> None:
-    if not isinstance(body.get("model"), str) or not body["model"]:
+    if not body.get("prompt") and (not isinstance(body.get("model"), str) or not body["model"]):
         raise missing("model")
     for name, value in body.items():
         if name not in known:
