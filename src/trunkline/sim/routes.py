@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from trunkline.sim import anthropic, gemini_routes, openai, openai_routes
+from trunkline.sim import anthropic, bedrock_routes, gemini_routes, openai, openai_routes
 from trunkline.sim.family import ANTHROPIC_FAMILY
 from trunkline.sim.route import Plan, Route
 
@@ -38,8 +38,8 @@ PATTERNS: tuple[tuple[re.Pattern[str], Route], ...] = openai_routes.PATTERNS
 
 def find(path: str, headers: Mapping[bytes, bytes], method: str, query: str = "") -> Route | None:
     """The route of a path (percent-decoded); of another method where the path has no such."""
-    if google := gemini_routes.find(path, headers, query):
-        return google
+    if hosted := gemini_routes.find(path, headers, query) or bedrock_routes.find(path, headers):
+        return hosted
     if path.startswith("/openai/v1/") and b"api-key" in headers:
         path = f"/azure{path}"
     if path.startswith("/v1/models") and b"anthropic-version" in headers:
