@@ -16,10 +16,10 @@ from trunkline.core.errors import BadRequest
 from trunkline.core.request import CustomTool, ForeignTool, Message, OutputFormat, Request, Text, Tool, ToolChoice
 from trunkline.dialects.anthropic.content_writer import Block, ContentWriter, compact
 from trunkline.dialects.anthropic.thinking import Plan, plan
-from trunkline.dialects.anthropic.turns import turns
 from trunkline.dialects.anthropic.vocabulary import NAME, write_cache
 from trunkline.dialects.base import Quirks
 from trunkline.dialects.emptied import refuse_emptied
+from trunkline.dialects.turns import turns
 
 _encode = msgspec.json.Encoder().encode
 
