@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from trunkline.config import Config, ConfigError, effective, load
+from trunkline.providers.settings import Kind
 
 Load = Callable[..., Config]
 MINIMAL = "providers: {openai: {kind: openai, api_key: sk-abc}}\n"
@@ -95,7 +97,7 @@ auth: reqired
 providers:
   openai: {kind: opnai, api_kye: sk-abc, timeout: -3}
   azure: {kind: azure, api_key: "${NOPE}"}
-  g: {kind: gemini, api_key: [x]}
+  g: {kind: geminy, api_key: [x]}
 models:
   smart:
     strategy: weighted
@@ -103,7 +105,7 @@ models:
 server: {workers: 1.5, max_json_depth: 9999, keep_alive: .inf, drain_timeout: "5"}
 state: 3
 """
-    kinds = "anthropic or azure or openai or openai-compatible"
+    kinds = " or ".join(sorted(get_args(Kind)))
     assert problems(text) == [
         (1, "auth", 'expected open or required, found "reqired"; did you mean "required"?'),
         (3, "providers.openai.api_kye", 'unknown setting; did you mean "api_key"?'),
@@ -115,7 +117,7 @@ state: 3
             "the environment variable NOPE is not set; set it, or give a default: ${NOPE:-default}",
         ),
         (5, "providers.g.api_key", "expected text, found a list"),
-        (5, "providers.g.kind", f'"gemini" is not available yet; available: {kinds}'),
+        (5, "providers.g.kind", f'expected {kinds}, found "geminy"; did you mean "gemini"?'),
         (8, "models.smart.strategy", '"weighted" is not available yet; available: priority'),
         (9, "models.smart.targets", "expected 1 to 64 entries, found 0"),
         (10, "server.drain_timeout", 'expected a number, found the text "5"'),

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from urllib.parse import SplitResult, urlsplit
 
 from trunkline.config.problems import Path, did_you_mean
+from trunkline.config.provider_checks import PROVIDER_CHECKS
 from trunkline.config.read import Reading
 from trunkline.config.schema import Config, ModelSettings, is_loopback, split_address
 
@@ -19,33 +20,8 @@ Check = Callable[[Config, Reading], Found]
 SIMULATOR = "sim"
 """The provider name of the built-in simulator's models."""
 
-_NEEDS = {
-    "openai": ("api_key",),
-    "anthropic": ("api_key",),
-    "azure": ("endpoint", "api_key"),
-    "openai-compatible": ("base_url",),
-}
-_FOREIGN = {
-    "openai": ("endpoint", "api_version"),
-    "anthropic": ("endpoint", "api_version", "organization", "project"),
-    "azure": ("base_url", "organization", "project"),
-    "openai-compatible": ("endpoint", "api_version", "organization", "project"),
-}
-"""Fields that mean nothing to a kind: setting one is a mistake, not a no-op."""
-
 _PROVIDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _MODEL_NAME = re.compile(r"[^\s/]{1,256}")
-_API_VERSION = re.compile(r"\d{4}-\d{2}-\d{2}(-preview)?")
-_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
-_OURS = frozenset(
-    {
-        "host", "content-length", "content-type", "transfer-encoding", "connection", "te", "upgrade", "keep-alive",
-        "user-agent", "accept-encoding",
-    }
-)  # fmt: skip
-"""Header fields that the gateway itself writes."""
-_CREDENTIALS = frozenset({"authorization", "x-api-key", "api-key"})
-"""Header fields that `api_key` may become."""
 _CLIENTS = ("lean", "general")
 _DURABLE = ("sqlite", "postgresql")
 
@@ -91,18 +67,6 @@ def _provider_names(config: Config, _: Reading) -> Found:
             yield ("providers", name), f'"{SIMULATOR}" is the built-in simulator; choose another name, or disable it'
 
 
-def _kinds(config: Config, _: Reading) -> Found:
-    for name, provider in config.providers.items():
-        for field in _NEEDS[provider.kind]:
-            if getattr(provider, field) is None:
-                yield ("providers", name, field), f"is required for kind {provider.kind}"
-        for field in _FOREIGN[provider.kind]:
-            if getattr(provider, field) is not None:
-                yield ("providers", name, field), f"means nothing to kind {provider.kind}; remove it"
-        if provider.api_version is not None and not _API_VERSION.fullmatch(provider.api_version):
-            yield ("providers", name, "api_version"), 'expected a date such as "2024-10-21" or "2025-04-01-preview"'
-
-
 def _urls(config: Config, reading: Reading) -> Found:
     for name, provider in config.providers.items():
         for field in ("base_url", "endpoint"):
@@ -140,25 +104,6 @@ def _is_self(parts: SplitResult, port: int | None, listen: str) -> bool:
     wanted = parts.hostname or ""
     reaches = wanted == host or (is_loopback(wanted) and (is_loopback(host) or host in ("0.0.0.0", "::")))  # noqa: S104
     return own != 0 and port == own and reaches
-
-
-def _headers(config: Config, _: Reading) -> Found:
-    for name, provider in config.providers.items():
-        for header, value in provider.headers.items():
-            path = ("providers", name, "headers", header)
-            if not _HEADER_NAME.fullmatch(header):
-                yield path, "is not a header field's name"
-            elif header.lower() in _OURS:
-                yield path, "is set by the gateway itself; remove it"
-            elif header.lower() in _CREDENTIALS and provider.api_key is not None:
-                yield path, "would be there twice, since api_key is set; remove one"
-            elif not value.reveal().isascii():
-                yield path, "a header field's value must be ASCII"
-        for field, text in (("organization", provider.organization), ("project", provider.project)):
-            if text is not None and not text.isascii():
-                yield ("providers", name, field), "must be ASCII: it is sent as a header field"
-        if provider.api_key is not None and not provider.api_key.reveal().isascii():
-            yield ("providers", name, "api_key"), "must be ASCII: it is sent as a header field"
 
 
 def _offered(config: Config, reading: Reading) -> Found:
@@ -237,6 +182,6 @@ def _transport(config: Config, _: Reading) -> Found:
 
 
 CHECKS: tuple[Check, ...] = (
-    _listen, _secrets, _provider_names, _kinds, _urls, _headers, _offered, _model_names, _targets, _fallbacks, _state,
+    _listen, _secrets, _provider_names, *PROVIDER_CHECKS, _urls, _offered, _model_names, _targets, _fallbacks, _state,
     _transport,
 )  # fmt: skip

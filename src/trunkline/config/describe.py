@@ -22,14 +22,17 @@ from trunkline.config.schema import (
     TargetSettings,
     default_database,
 )
-from trunkline.core.secret import Dsn, Secret
+from trunkline.core.secret import Credential, Dsn, Secret, SecretCommand, SecretFile
 from trunkline.edge.settings import ServerSettings
 from trunkline.edge.transport.base import TransportSettings
-from trunkline.providers.settings import ProviderSettings
+from trunkline.providers.settings import CredentialEntry, ProviderSettings
 
 SECTIONS: tuple[tuple[str, type[msgspec.Struct]], ...] = (
     ("Top level", Config),
     ("`providers.NAME`", ProviderSettings),
+    ("`providers.NAME.credentials[]`", CredentialEntry),
+    ("A credential in a file", SecretFile),
+    ("A credential from a command", SecretCommand),
     ("`models.NAME`", ModelSettings),
     ("`models.NAME.targets[]`", TargetSettings),
     ("`state`", StateSettings),
@@ -42,8 +45,21 @@ SECTIONS: tuple[tuple[str, type[msgspec.Struct]], ...] = (
 """Every struct of the file, as the reference orders and titles them."""
 
 
+SOURCES = (SecretFile, SecretCommand)
+"""What a credential may be instead of text."""
+
+
 def field_docs(struct: type[msgspec.Struct]) -> dict[str, str]:
-    """The string under each field of a struct, as one line; empty where there is none."""
+    """The string under each field of a struct, as one line; empty where there is none. Inherited fields have theirs
+    where they are declared."""
+    docs: dict[str, str] = {}
+    for one in reversed(struct.__mro__):
+        if issubclass(one, msgspec.Struct) and one is not msgspec.Struct:
+            docs |= _own_docs(one)
+    return docs
+
+
+def _own_docs(struct: type[msgspec.Struct]) -> dict[str, str]:
     (body,) = ast.parse(textwrap.dedent(inspect.getsource(struct))).body
     assert isinstance(body, ast.ClassDef)
     docs: dict[str, str] = {}
@@ -56,7 +72,7 @@ def field_docs(struct: type[msgspec.Struct]) -> dict[str, str]:
 
 def json_schema() -> dict[str, Any]:
     """JSON Schema (2020-12) of the file, a description for every setting."""
-    (root,), definitions = msgspec.json.schema_components((Config,), schema_hook=_hook)
+    (root, *_), definitions = msgspec.json.schema_components((Config, *SOURCES), schema_hook=_hook)
     for _, struct in SECTIONS:
         docs = field_docs(struct)
         for item in msgspec.structs.fields(struct):
@@ -75,6 +91,9 @@ def json_schema() -> dict[str, Any]:
 
 
 def _hook(kind: type) -> dict[str, Any]:
+    if kind is Credential:
+        sources = [{"$ref": f"#/$defs/{source.__name__}"} for source in SOURCES]
+        return {"anyOf": [{"type": "string", "minLength": 1}, *sources]}
     if kind in (Secret, Dsn):
         return {"type": "string", "minLength": 1}
     raise NotImplementedError(kind.__name__)

@@ -19,7 +19,19 @@ def effective(config: Config) -> str:
 
 def masked(config: Config) -> Any:
     """The whole configuration as plain dicts, lists and scalars, credentials masked."""
-    return msgspec.to_builtins(config, enc_hook=_mask)
+    return _without_arguments(msgspec.to_builtins(config, enc_hook=_mask))
+
+
+def _without_arguments(value: Any) -> Any:
+    """The same, without the arguments of commands, which may hold secrets of their own."""
+    match value:
+        case {"command": [program, *rest], "ttl": ttl}:
+            return {"command": [program, *(MASK for _ in rest)], "ttl": ttl}
+        case dict():
+            return {name: _without_arguments(inner) for name, inner in value.items()}
+        case list() | tuple():
+            return [_without_arguments(inner) for inner in value]
+    return value
 
 
 def _mask(value: object) -> str:

@@ -18,12 +18,16 @@ from msgspec import inspect
 from trunkline.config.problems import Path, Problem, did_you_mean, dotted
 from trunkline.config.schema import LATER, Config
 from trunkline.config.tree import Mapped, Scalar, Sequence, Tree
+from trunkline.core.secret import Credential, Secret, SecretCommand, SecretFile
 
 MAX_TEXT = 8192
 """Characters of one value."""
 _SHOWN = 60
 
 _TRUTHS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+
+_SOURCES = {"command": SecretCommand, "file": SecretFile}
+"""Where a credential is to be had, by the setting that says so."""
 
 Read = Callable[[Tree, Any, Path], Any]
 
@@ -164,9 +168,12 @@ class Reading:
         return self._text(tree, path)
 
     def _custom(self, tree: Tree, kind: Any, path: Path) -> Any:
-        """`Secret` and `Dsn`: both hold a credential and are made from text."""
+        """`Secret` and `Dsn`, which are made from text, and `Credential`, which may also say where to look."""
+        if kind.cls is Credential and isinstance(tree, Mapped) and (source := _SOURCES.keys() & tree.items.keys()):
+            return self._struct(tree, _type_of(_SOURCES[min(source)]), path)
         text = self._text(tree, path, secret=True)
-        return kind.cls(text) if isinstance(text, str) else INVALID
+        cls = Secret if kind.cls is Credential else kind.cls
+        return cls(text) if isinstance(text, str) else INVALID
 
     def _bool(self, tree: Tree, _: Any, path: Path) -> Any:
         text = _plain(tree)

@@ -16,7 +16,6 @@ from trunkline.edge.transport.base import TransportSettings
 from trunkline.providers.settings import ProviderSettings
 
 LATER = {
-    "kind": ("gemini", "vertex", "bedrock"),
     "strategy": ("weighted", "least_busy", "latency", "cost", "quota", "complexity"),
 }
 """Values of these fields that are planned: refused as not available yet, rather than as unknown."""

@@ -7,12 +7,41 @@ checker objects. Whoever needs the text says so with `reveal()`.
 from __future__ import annotations
 
 import hmac
+from typing import Annotated
+
+from msgspec import Meta, Struct
 
 MASK = "********"
 
 
-class Secret:
-    """A credential. Compares in constant time; hashes by its text."""
+class Credential:
+    """A credential, or where it is to be had: `Secret`, `SecretFile` or `SecretCommand`."""
+
+    __slots__ = ()
+
+
+class SecretFile(Credential, Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """A credential as `{file: path}`."""
+
+    file: str
+    """A file that holds the credential and nothing else. It is read again when it changes."""
+
+
+class SecretCommand(Credential, Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """A credential as `{command: […], ttl: seconds}`."""
+
+    command: Annotated[tuple[str, ...], Meta(min_length=1, max_length=64)]
+    """A program and its arguments, run without a shell, that writes the credential to its standard output."""
+    ttl: Annotated[float, Meta(ge=1)] = 300.0
+    """Seconds for which its output is used."""
+
+    def __repr__(self) -> str:
+        """Arguments may hold secrets of their own."""
+        return f"SecretCommand({self.command[0]!r}, ttl={self.ttl})"
+
+
+class Secret(Credential):
+    """A credential in itself. Compares in constant time; hashes by its text."""
 
     __slots__ = ("_text",)
 

@@ -6,17 +6,23 @@ A new provider is a new row; a new wire format is a dialect. Facts: the provider
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from trunkline.core.call import Headers
 from trunkline.core.request import Request
 from trunkline.dialects import anthropic, openai_chat
 from trunkline.dialects.anthropic import api_version
 from trunkline.dialects.base import Dialect, Quirks
-from trunkline.providers.settings import ProviderSettings
+from trunkline.providers.hosts import HOSTS, PLAIN
 
-Sign = Callable[[ProviderSettings], Headers]
+Sign = Callable[[str], Headers]
+"""An API key, or an access token, to the header fields that carry it."""
+
+Account = Literal["none", "aws", "google", "entra"]
+"""Whose accounts a kind knows besides API keys: their keys sign, or are exchanged for tokens that expire
+(`edge/credentials`)."""
 
 
 class Api(Struct, frozen=True):
@@ -42,31 +48,33 @@ class Kind(Struct, frozen=True):
     apis: tuple[Api, ...]
     sign: Sign
     prices: str
-    """The provider's name in the price list, where the configuration says no other."""
+    """The provider's name in the price list, where the configuration says no other; `free` where nothing is paid."""
+    account: Account = "none"
+    needs_key: bool = True
+    """A host without an API key is a mistake (where the kind knows no accounts either)."""
     models: str | None = None
     """Names of models that can only mean this kind (a regular expression for their beginning)."""
     base_url: str | None = None
-    """The public address, where there is one."""
+    """The public address, where there is one: `{location}`, `{project}` and `{region}` are filled in."""
     quirks: Quirks = Quirks()
 
 
-def bearer(settings: ProviderSettings) -> Headers:
-    """RFC 6750; OpenAI adds whom to bill."""
-    headers: Headers = []
-    if settings.api_key:
-        headers.append((b"authorization", b"Bearer " + settings.api_key.reveal().encode()))
-    for name, value in ((b"openai-organization", settings.organization), (b"openai-project", settings.project)):
-        if value:
-            headers.append((name, value.encode()))
-    return headers
+def bearer(key: str) -> Headers:
+    """RFC 6750."""
+    return [(b"authorization", b"Bearer " + key.encode())]
 
 
-def x_api_key(settings: ProviderSettings) -> Headers:
-    return [(b"x-api-key", settings.api_key.reveal().encode())] if settings.api_key else []
+def x_api_key(key: str) -> Headers:
+    return [(b"x-api-key", key.encode())]
 
 
-def api_key(settings: ProviderSettings) -> Headers:
-    return [(b"api-key", settings.api_key.reveal().encode())] if settings.api_key else []
+def x_goog_api_key(key: str) -> Headers:
+    return [(b"x-goog-api-key", key.encode())]
+
+
+def api_key(key: str) -> Headers:
+    """Azure's own, and what Claude on Foundry reads, as its SDK sends both."""
+    return [(b"api-key", key.encode()), (b"x-api-key", key.encode())]
 
 
 def _anthropic_headers(request: Request) -> Headers:
@@ -89,6 +97,8 @@ _MESSAGES = Api(
     translated=_anthropic_headers,
 )
 
+_COMPATIBLE = Api(openai_chat.DIALECT, {"generate": "/chat/completions"})
+
 KINDS: dict[str, Kind] = {
     "openai": Kind(
         apis=(_chat("/chat/completions"),),
@@ -104,16 +114,64 @@ KINDS: dict[str, Kind] = {
         prices="anthropic",
         models=r"claude-",
     ),
-    "azure": Kind(apis=(_chat("/openai/v1/chat/completions"),), sign=api_key, prices="azure"),
+    "gemini": Kind(
+        apis=(_chat("/v1beta/openai/chat/completions"),),
+        base_url="https://generativelanguage.googleapis.com",
+        sign=x_goog_api_key,
+        prices="google",
+        models=r"gemini-",
+        quirks=PLAIN,
+    ),
+    "vertex": Kind(
+        apis=(_chat("/v1/projects/{project}/locations/{location}/endpoints/openapi/chat/completions"),),
+        base_url="https://{location}-aiplatform.googleapis.com",
+        sign=bearer,
+        prices="google",
+        account="google",
+        quirks=PLAIN,
+    ),
+    "bedrock": Kind(
+        apis=(
+            structs.replace(
+                _MESSAGES,
+                paths={what: f"/anthropic{path}" for what, path in _MESSAGES.paths.items()},
+                models=r"([a-z-]+\.)?anthropic\.",
+            ),
+            _chat("/openai/v1/chat/completions"),
+        ),
+        base_url="https://bedrock-runtime.{region}.amazonaws.com",
+        sign=bearer,
+        prices="aws",
+        account="aws",
+    ),
+    "azure": Kind(
+        apis=(_chat("/openai/v1/chat/completions"),),
+        sign=api_key,
+        prices="azure",
+        account="entra",
+    ),
     "azure-classic": Kind(
         apis=(_chat("/openai/deployments/{model}/chat/completions?api-version={version}"),),
         sign=api_key,
         prices="azure",
+        account="entra",
     ),
     "openai-compatible": Kind(
-        apis=(Api(openai_chat.DIALECT, {"generate": "/chat/completions"}),),
+        apis=(_COMPATIBLE,),
         sign=bearer,
         prices="unknown",
-        quirks=Quirks(max_tokens_field="max_tokens", developer_role=False),
+        needs_key=False,
+        quirks=PLAIN,
     ),
+    **{
+        name: Kind(
+            apis=(_COMPATIBLE,),
+            base_url=host.base_url,
+            sign=bearer,
+            prices=host.prices,
+            needs_key=host.needs_key,
+            quirks=host.quirks,
+        )
+        for name, host in HOSTS.items()
+    },
 }

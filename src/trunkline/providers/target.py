@@ -8,20 +8,23 @@ from urllib.parse import quote, urlsplit
 from msgspec import Struct, structs
 
 from trunkline.core.call import Headers, Operation, Peek
+from trunkline.core.secret import Secret
 from trunkline.dialects.base import Dialect, Quirks
 from trunkline.providers.kinds import KINDS, Api, Kind
 from trunkline.providers.models import quirks_of
-from trunkline.providers.settings import ProviderSettings
+from trunkline.providers.settings import CredentialEntry, CredentialSettings, ProviderSettings
 
 USER_AGENT = b"trunkline"
 FREE = "free"
 """In the place of a name in the price list: nothing is to be paid."""
+GLOBAL = "global"
+"""Google's location that is everywhere."""
 SHORTEST_SECRET = 8
 """Bytes; a shorter header value could be any word of a message."""
 
 
 class Provider(Struct, frozen=True):
-    """A row of the configuration, bound to its kind. `headers` holds the credential: never log it."""
+    """A row of the configuration, bound to its kind. `headers` may hold a credential: never log it."""
 
     name: str
     kind: Kind
@@ -31,11 +34,15 @@ class Provider(Struct, frozen=True):
     path: str
     """Of the base URL, without a slash at its end."""
     headers: Headers
+    """Those of every request; the credential among them where it is one fixed key."""
     secrets: tuple[bytes, ...]
     """The credentials among the headers' values: what an upstream's error must not repeat to a caller."""
     prices: str
     """Its name in the price list, or `free`."""
-    version: str | None = None
+    credentials: tuple[CredentialEntry, ...] = ()
+    """Those that are more than a fixed key: several, or read from elsewhere, or exchanged, or signing."""
+    blanks: dict[str, str] = {}
+    """What else paths and addresses name, percent-encoded: version, project, location, region."""
     timeout: float | None = None
     models: tuple[str, ...] = ()
 
@@ -83,14 +90,21 @@ class Target(Struct, frozen=True):
 
 def bind(name: str, settings: ProviderSettings) -> Provider:
     """The provider of one row. Azure's classic API has paths of its own: it is a kind to itself."""
-    classic = settings.kind == "azure" and settings.api_version is not None
-    kind = KINDS["azure-classic" if classic else settings.kind]
-    url = urlsplit(settings.base_url or settings.endpoint or kind.base_url or "")
+    kind = KINDS["azure-classic" if settings.kind == "azure" and settings.api_version is not None else settings.kind]
+    blanks = {
+        "version": settings.api_version or "",
+        "project": settings.project or "",
+        "location": settings.location or GLOBAL,
+        "region": settings.region or "",
+    }
+    url = urlsplit(settings.base_url or settings.endpoint or _public(kind, blanks))
     path = url.path.rstrip("/")
     if settings.kind == "azure":
         path = path.removesuffix("/openai/v1").removesuffix("/openai")
+    credentials = offered(settings, kind)
+    fixed = _fixed(kind, credentials)
     extra = [(key.lower().encode(), value.reveal().encode()) for key, value in settings.headers.items()]
-    signed = [*kind.sign(settings), *extra]
+    signed = [*fixed, *extra]
     return Provider(
         name=name,
         kind=kind,
@@ -98,13 +112,46 @@ def bind(name: str, settings: ProviderSettings) -> Provider:
         host=url.hostname or "",
         port=url.port or (443 if url.scheme == "https" else 80),
         path=path,
-        headers=[(b"content-type", b"application/json"), (b"user-agent", USER_AGENT), *signed],
+        headers=[(b"content-type", b"application/json"), (b"user-agent", USER_AGENT), *signed, *_about(settings)],
         secrets=tuple(secret for _, value in signed if len(secret := value.rpartition(b" ")[2]) >= SHORTEST_SECRET),
         prices=settings.prices or kind.prices,
-        version=settings.api_version,
+        credentials=() if fixed else credentials,
+        blanks={key: quote(value, safe="") for key, value in blanks.items()},
         timeout=settings.timeout,
         models=settings.models,
     )
+
+
+def _public(kind: Kind, blanks: dict[str, str]) -> str:
+    """The kind's public address. Vertex's global location has no region in it."""
+    url = (kind.base_url or "").format(**blanks)
+    return url.replace(f"//{GLOBAL}-", "//")
+
+
+def offered(settings: ProviderSettings, kind: Kind) -> tuple[CredentialEntry, ...]:
+    """All credentials of a provider, in the order of the configuration; none where none is needed. What stands beside
+    `kind` is the first, unless the lists are all there is; a kind that knows accounts may find one by itself."""
+    own = {name: getattr(settings, name) for name in CredentialSettings.__struct_fields__}
+    listed = (*(CredentialEntry(api_key=key) for key in settings.api_keys), *settings.credentials)
+    if any(own.values()) or (kind.account != "none" and not listed):
+        return (CredentialEntry(**own), *listed)
+    return listed
+
+
+def _fixed(kind: Kind, credentials: tuple[CredentialEntry, ...]) -> Headers:
+    """The header fields of a credential that is one key and never changes."""
+    match credentials:
+        case (CredentialEntry(api_key=Secret() as key),):
+            return kind.sign(key.reveal())
+    return []
+
+
+def _about(settings: ProviderSettings) -> Headers:
+    """Whom OpenAI shall bill."""
+    if settings.kind != "openai":
+        return []
+    said = ((b"openai-organization", settings.organization), (b"openai-project", settings.project))
+    return [(name, value.encode()) for name, value in said if value]
 
 
 def unpriced(provider: Provider) -> Provider:
@@ -115,7 +162,7 @@ def unpriced(provider: Provider) -> Provider:
 def target(provider: Provider, model: str, base_model: str | None = None) -> Target:
     """`base_model` says what an opaque name (an Azure deployment) really is."""
     known = base_model or model
-    blanks = {"model": quote(model, safe=""), "version": quote(provider.version or "", safe="")}
+    blanks = {**provider.blanks, "model": quote(model, safe="")}
     serving = [api for api in provider.kind.apis if api.models is None or re.match(api.models, known)]
     return Target(
         name=f"{provider.name}/{model}",
