@@ -84,7 +84,9 @@ def plan_count(body: Json, turn: Turn) -> Exchange:
         raise Problem("* CountTokensRequest.contents: contents is not specified")
     check(wanted, turn)
     total = sum(segment.tokens for segment in segments(wanted))
-    counts = {"totalTokens": total, "promptTokensDetails": [{"modality": "TEXT", "tokenCount": total}]}
+    counts: Json = {"totalTokens": total, "promptTokensDetails": [{"modality": "TEXT", "tokenCount": total}]}
+    if turn.family == "vertex":
+        counts["totalBillableCharacters"] = sum(len("".join(segment.text.split())) for segment in segments(wanted))
     return Exchange(200, [*JSON], [out.encode(counts)])
 
 

@@ -17,6 +17,9 @@ MEDIA_TOKENS = 258
 """What one image or file costs; the real price depends on its size."""
 PER_CONTENT = 1
 
+_TYPES: dict[Any, str] = dict(enumerate(("string", "string", "number", "integer", "boolean", "array", "object", "null")))
+"""The numbers of the enum, which JSON may give instead of names."""
+
 
 def ask_of(body: Json, turn: Turn) -> Ask:
     config = body.get("generationConfig") or {}
@@ -58,14 +61,14 @@ def _choice(body: Json) -> tuple[list[Tool], Literal["auto", "none", "required"]
     calling = (body.get("toolConfig") or {}).get("functionCallingConfig") or {}
     if allowed := calling.get("allowedFunctionNames"):
         tools = [tool for tool in tools if tool.name in allowed]
-    mode = calling.get("mode", "AUTO")
+    mode = str(calling.get("mode", "AUTO")).upper()
     if mode == "ANY":
         return tools, "required", tools[0].name if len(tools) == 1 else None
     return tools, "none" if mode == "NONE" else "auto", None
 
 
 def lowered(schema: Any) -> Any:
-    """A schema of the subset as JSON schema: types in lower case, `nullable` as another type."""
+    """A schema of the subset as JSON schema: types in lower case."""
     if isinstance(schema, list):
         return [lowered(one) for one in schema]
     if not isinstance(schema, dict):
@@ -74,7 +77,7 @@ def lowered(schema: Any) -> Any:
         key: {name: lowered(one) for name, one in value.items()} if key == "properties" else lowered(value)
         for key, value in schema.items()
     }
-    return {**plain, "type": str(plain["type"]).lower()} if "type" in plain else plain
+    return {**plain, "type": _TYPES.get(plain["type"], str(plain["type"]).lower())} if "type" in plain else plain
 
 
 def _schema(config: Json) -> Json | None:

@@ -144,10 +144,10 @@ def _tools(body: Json) -> None:
     if len(set(names)) < len(names):
         raise Problem(f"Duplicate function declaration found: {max(names, key=names.count)}")
     calling = (body.get("toolConfig") or {}).get("functionCallingConfig") or {}
-    if calling.get("mode", "AUTO") not in MODES:
+    if str(calling.get("mode", "AUTO")).upper() not in MODES:
         raise Problem(f"Invalid value at 'tool_config.function_calling_config.mode' (TYPE_ENUM), \"{calling['mode']}\"")
     allowed = calling.get("allowedFunctionNames") or []
-    if allowed and calling.get("mode") not in ("ANY", "VALIDATED"):
+    if allowed and str(calling.get("mode")).upper() not in ("ANY", "VALIDATED"):
         raise Problem("allowed_function_names may only be set when the function calling mode is ANY or VALIDATED.")
     unknown = [name for name in allowed if name not in names]
     if unknown:
@@ -161,7 +161,7 @@ def _schema(schema: Any, where: str) -> None:
     kind = schema.get("type", "TYPE_UNSPECIFIED")
     if isinstance(kind, list):
         raise Problem(f"Proto field is not repeating, cannot start list: '{where}.type'.", param=where)
-    if str(kind).upper() not in TYPES:
+    if not isinstance(kind, int) and str(kind).upper() not in TYPES:
         raise Problem(f"Invalid value at '{where}.type' (TYPE_ENUM), \"{kind}\"", param=where)
     if str(kind).upper() == "ARRAY" and schema.get("items") is None:
         raise Problem(f"* GenerateContentRequest.{where}.items: missing field.", param=where)

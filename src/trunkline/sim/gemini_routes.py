@@ -9,8 +9,9 @@ import re
 from collections.abc import Mapping
 from urllib.parse import parse_qs
 
-from trunkline.sim import gemini
+from trunkline.sim import gemini, gemini_claude, gemini_embed
 from trunkline.sim.gemini_family import (
+    CLAUDE_FAMILY,
     GEMINI_ARRAY_FAMILY,
     GEMINI_FAMILY,
     VERTEX_ARRAY_FAMILY,
@@ -24,15 +25,29 @@ STUDIO: Mapping[str, Plan] = {
     "generateContent": gemini.plan,
     STREAM: gemini.plan_stream,
     "countTokens": gemini.plan_count,
+    "embedContent": gemini_embed.plan,
+    "batchEmbedContents": gemini_embed.plan_batch,
 }
-VERTEX: Mapping[str, Plan] = STUDIO
+VERTEX: Mapping[str, Plan] = {
+    "generateContent": gemini.plan,
+    STREAM: gemini.plan_stream,
+    "countTokens": gemini.plan_count,
+    "embedContent": gemini_embed.plan,
+    "predict": gemini_embed.plan_predict,
+}
+CLAUDE: Mapping[str, Plan] = {
+    "rawPredict": gemini_claude.plan,
+    "streamRawPredict": gemini_claude.plan_stream,
+}
 
 _STUDIO = re.compile(r"(?:/gemini)?/v1(?:beta|alpha)?/(?:models|tunedModels)/(?P<model>[^/]+):(?P<operation>\w+)")
 _MODELS = re.compile(r"(?P<prefix>/gemini)?/v1(?P<beta>beta|alpha)?/models(?:/(?P<model>[^/:]+))?")
 _VERTEX = re.compile(
-    r"(?:/vertex)?/v1(?:beta1)?/(?:projects/[^/]+/locations/[^/]+/)?publishers/google/models/(?P<model>[^/]+)"
-    r":(?P<operation>\w+)"
+    r"(?:/vertex)?/v1(?:beta1)?/(?:projects/[^/]+/locations/[^/]+/)?publishers/(?P<publisher>google|anthropic)/models/"
+    r"(?P<model>[^/]+):(?P<operation>\w+)"
 )
+COUNTER = "count-tokens"
+"""The name that stands for a model where Claude's tokens are counted."""
 
 
 def find(path: str, headers: Mapping[bytes, bytes], query: str) -> Route | None:
@@ -40,13 +55,22 @@ def find(path: str, headers: Mapping[bytes, bytes], query: str) -> Route | None:
     if (matched := _STUDIO.fullmatch(path)) and matched["operation"] in STUDIO:
         family = GEMINI_ARRAY_FAMILY if _array(matched["operation"], query) else GEMINI_FAMILY
         return Route("POST", family, STUDIO[matched["operation"]], matched["model"])
-    if (matched := _VERTEX.fullmatch(path)) and matched["operation"] in VERTEX:
+    if (matched := _VERTEX.fullmatch(path)) and matched["publisher"] == "anthropic":
+        return _claude(matched["model"], matched["operation"])
+    if matched and matched["operation"] in VERTEX:
         family = VERTEX_ARRAY_FAMILY if _array(matched["operation"], query) else VERTEX_FAMILY
         return Route("POST", family, VERTEX[matched["operation"]], matched["model"])
     if (matched := _MODELS.fullmatch(path)) and (matched["prefix"] or matched["beta"] or _google(headers, query)):
         plan = gemini.plan_model if matched["model"] else gemini.plan_models
         return Route("GET", GEMINI_FAMILY, plan, matched["model"])
     return None
+
+
+def _claude(model: str, operation: str) -> Route | None:
+    if model == COUNTER:
+        return Route("POST", CLAUDE_FAMILY, gemini_claude.plan_count)
+    plan = CLAUDE.get(operation)
+    return None if plan is None else Route("POST", CLAUDE_FAMILY, plan, model)
 
 
 def _array(operation: str, query: str) -> bool:

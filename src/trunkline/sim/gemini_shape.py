@@ -1,5 +1,5 @@
 """The fields of Gemini's requests. The service reads JSON as protobuf does: a field has a camelCase and a snake_case
-name, and a name that it does not know is an error that says where it is."""
+name, a list of one may come without brackets, and a name that it does not know is an error that says where it is."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ Json = dict[str, Any]
 SHAPES: Shapes = {
     "Generate": fields(
         plain="cachedContent model serviceTier labels store modelArmorConfig",
-        contents="Content*", systemInstruction="Content", tools="Tool*", toolConfig="ToolConfig",
+        contents="Content+", systemInstruction="Content", tools="Tool+", toolConfig="ToolConfig",
         safetySettings="Safety*", generationConfig="Generation",
     ),
-    "Count": fields(plain="model", contents="Content*", generateContentRequest="Generate",
-                    systemInstruction="Content", tools="Tool*", generationConfig="Generation", instances=""),
+    "Count": fields(plain="model", contents="Content+", generateContentRequest="Generate",
+                    systemInstruction="Content", tools="Tool+", generationConfig="Generation", instances=""),
     "Embed": fields(plain="model taskType title outputDimensionality autoTruncate", content="Content",
                     embedContentConfig="EmbedConfig"),
     "EmbedConfig": fields(plain="taskType title outputDimensionality autoTruncate documentOcr audioTrackExtraction"),
@@ -26,7 +26,7 @@ SHAPES: Shapes = {
     "Predict": fields(instances="Instance*", parameters="PredictParameters"),
     "Instance": fields(plain="content taskType title mimeType image text video"),
     "PredictParameters": fields(plain="outputDimensionality autoTruncate dimension"),
-    "Content": fields(plain="role", parts="Part*"),
+    "Content": fields(plain="role", parts="Part+"),
     "Part": fields(
         plain="text thought thoughtSignature mediaResolution partMetadata executableCode codeExecutionResult "
         "videoMetadata toolCall toolResponse",

@@ -1,7 +1,8 @@
 """Which fields a request may have, as tables: the walk that finds a field nobody knows.
 
-A shape is a row of fields, each with the shape of its value: the name of another, `NAME*` for a list of it, `NAME%` for
-an object whose values have it under any key, or nothing where any value will do.
+A shape is a row of fields, each with the shape of its value: the name of another, `NAME*` for a list of it, `NAME+`
+for a list or a single one, `NAME%` for an object whose values have it under any key, or nothing where any value is
+fine.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ def walk(
     """The value with every known field under its own name (`spell` knows others for it). Raises what `refuse` gives."""
     if path.count(".") > MAX_DEPTH:
         raise refuse(path, "too deep")
+    if shape.endswith("+"):
+        value, shape = [value] if isinstance(value, dict) else value, f"{shape[:-1]}*"
     if shape.endswith("*"):
         items = value if isinstance(value, list) else []
         done = [walk(one, shape[:-1], shapes, refuse, spell, f"{path}[{i}]") for i, one in enumerate(items)]
