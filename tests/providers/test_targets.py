@@ -83,10 +83,10 @@ def test_only_anthropic_counts_tokens_upstream() -> None:
 @pytest.mark.parametrize(
     ("model", "drops", "default"),
     [
-        ("gpt-4.1", False, 8192),
-        ("gpt-5.5", True, 8192),
-        ("o3-mini", True, 8192),
-        ("gpt-5-chat-latest", False, 8192),
+        ("gpt-4.1", False, 32_768),
+        ("gpt-5.5", True, 128_000),
+        ("o3-mini", True, 100_000),
+        ("gpt-5-chat-latest", False, 128_000),
         ("us.anthropic.claude-opus-4-7", True, 128_000),
         ("claude-sonnet-4-5", False, 64_000),
         ("claude-3-haiku-20240307", False, 4096),

@@ -35,12 +35,16 @@ class Quirks(Struct, frozen=True):
     """`core.request.Request` attributes that this model refuses: left out and reported as lost."""
     adaptive_thinking: bool = False
     """Anthropic: the model wants `thinking: adaptive` with `output_config.effort` rather than a token budget."""
+    efforts: tuple[str, ...] = ()
+    """The levels of thinking that the model takes, for `effort.nearest`; none listed: any."""
     system_turns: bool = False
     """Anthropic: the model takes role `system` among the messages; a user turn carries the text otherwise."""
     prefill: bool = True
     """Anthropic: the model continues a conversation that ends with an assistant message."""
     developer_role: bool = True
     """Chat: whether role `developer` is known; `system` is sent otherwise."""
+    encrypted_thoughts: bool = False
+    """Responses: the model thinks, and gives its thoughts encrypted where it is asked for them."""
 
 
 class Envelope(Struct, frozen=True):

@@ -1,7 +1,8 @@
 """The table of models that ships with the gateway, and how the many names of one model lead to its row.
 
 The rows are in catalog.json beside this file, derived by scripts/build_catalog.py from published facts; what holds for
-a whole line of models, those not yet named included, are the rules in `models.py`. The configuration overrides both.
+a whole line of models, those not yet named included, are the rules in `catalog_rules.py`. The configuration overrides
+both.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from trunkline.providers.catalog_facts import NOTHING, Facts
-from trunkline.providers.models import ruled
+from trunkline.providers.catalog_rules import ruled
 
 _REGION = re.compile(r"^(us-gov|us|eu|apac|global|jp|au|ca)\.(?=[a-z0-9-]+\.)")
 _VENDOR = re.compile(
@@ -33,12 +34,12 @@ def canonical(name: str, *, dated: bool = False) -> str:
 
         us.anthropic.claude-sonnet-4-5-20250929-v1:0 · claude-sonnet-4-5@20250929 · anthropic/claude-sonnet-4.5
     """
-    id = name.lower().rpartition("/")[2]
-    id = _VENDOR.sub("", _REGION.sub("", id))
-    while (shorter := _REVISION.sub("", id)) != id:
-        id = shorter
-    id = _CLAUDE_POINT.sub(r"\1-", id)
-    return id if dated else _DATE.sub("", id)
+    own = name.lower().rpartition("/")[2]
+    own = _VENDOR.sub("", _REGION.sub("", own))
+    while (shorter := _REVISION.sub("", own)) != own:
+        own = shorter
+    own = _CLAUDE_POINT.sub(r"\1-", own)
+    return own if dated else _DATE.sub("", own)
 
 
 class Catalog(Struct, frozen=True):
@@ -61,7 +62,7 @@ def facts_of(model: str, provider: str = "", overrides: Mapping[str, Facts] | No
     """All that is known of a model: the rules of its line, its row, and what the configuration says of it, the later
     over the former. Where nothing is known, `NOTHING`."""
     models = shipped().models
-    row = next((models[id] for id in _names(model) if id in models), NOTHING)
+    row = next((models[name] for name in _names(model) if name in models), NOTHING)
     facts = row.over(ruled(canonical(model)))
     if overrides:
         for name in (*reversed(_names(model)), f"{provider}/{model}"):

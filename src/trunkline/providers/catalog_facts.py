@@ -19,8 +19,8 @@ Refusable = Literal[
 
 
 class Facts(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """One entry of `catalog:`, by a model's id or by `provider/model`: what is said here replaces what the shipped table
-    says of it, field by field."""
+    """One entry of `catalog:`, by a model's id or by `provider/model`: what is said here replaces what the shipped
+    table says of it, field by field."""
 
     maker: str | None = None
     """Whose model it is, such as `openai` or `mistral`."""
