@@ -1,5 +1,4 @@
-"""Errors in OpenAI's envelope, both ways: `{"error": {"message", "type", "param", "code"}}`. Chat Completions and Responses
-share it.
+"""Errors in OpenAI's envelope, both ways: `{"error": {"message", "type", "param", "code"}}`. Its dialects share it.
 
 Azure wraps the cause once more (`innererror`), compatible hosts leave out or restyle half of it, proxies answer in
 HTML: the status decides where the body does not. Statuses and codes: OpenAI API reference, "Error codes"; Azure OpenAI
@@ -116,8 +115,13 @@ def error_status(error: GatewayError) -> int:
 
 
 def write_error(error: GatewayError, request_id: str) -> bytes:
-    inner = {"message": error.message, "type": _TYPES[error.kind], "param": error.param, "code": _code(error)}
-    return _encode({"error": inner | {"request_id": request_id}})
+    return _encode({"error": error_object(error, request_id)})
+
+
+def error_object(error: GatewayError, request_id: str) -> dict[str, Any]:
+    """What the envelope holds."""
+    told = {"message": error.message, "type": _TYPES[error.kind], "param": error.param, "code": _code(error)}
+    return told | {"request_id": request_id}
 
 
 def _code(error: GatewayError) -> str:

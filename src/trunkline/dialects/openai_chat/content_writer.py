@@ -21,7 +21,6 @@ from trunkline.core.request import (
     PlainText,
     RedactedThinking,
     Refusal,
-    Source,
     Text,
     Thinking,
     Tool,
@@ -29,6 +28,7 @@ from trunkline.core.request import (
     ToolResult,
     Url,
 )
+from trunkline.dialects.links import write_link
 from trunkline.dialects.openai_chat.vocabulary import NAME, put_back
 
 Json = dict[str, Any]
@@ -99,7 +99,7 @@ class ContentWriter:
             case Text():
                 return self.marked({"type": "text", "text": part.text}, part)
             case Image():
-                if (url := _url(part.source)) is None:
+                if (url := write_link(part.source)) is None:
                     self.lost.append(part.at)
                     return None
                 image: Json = {"url": url} | ({"detail": part.detail} if part.detail else {})
@@ -152,13 +152,3 @@ def _detail(part: Thinking | RedactedThinking) -> Json:
     name = "summary" if extra.get("type") == "reasoning.summary" else "text"
     signature = {"signature": part.signature} if part.signature else {}
     return {"type": "reasoning.text", name: part.text, **signature, **extra}
-
-
-def _url(source: Source) -> str | None:
-    match source:
-        case Url(url):
-            return url
-        case Inline(media_type, data):
-            return f"data:{media_type};base64,{data}"
-        case _:
-            return None

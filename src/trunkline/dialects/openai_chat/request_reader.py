@@ -34,6 +34,7 @@ from trunkline.core.request import (
     Url,
 )
 from trunkline.dialects.fields import Fields, Table, decode_object, typed, wrong
+from trunkline.dialects.links import read_link
 from trunkline.dialects.openai_chat.vocabulary import NAME, NAMES
 
 
@@ -222,7 +223,7 @@ def _image(fields: Fields) -> Part:
     if type(url := fields.left.get("image_url")) is str:
         fields.left["image_url"] = {"url": url}
     inner = fields.inner("image_url")
-    source = _source(inner.need("url", str), inner.path("url"))
+    source = read_link(inner.need("url", str), inner.path("url"))
     detail = inner.get("detail", str)
     return Image(source, detail, _cache(fields), fields.rest(), fields.at, inner.path("detail"))
 
@@ -237,7 +238,7 @@ def _file(fields: Fields) -> Part:
     file_id, data = inner.get("file_id", str), inner.get("file_data", str)
     if file_id is None and data is None:
         raise BadRequest(f"{inner.at} needs file_id or file_data.", param=inner.at)
-    source: Source = FileId(file_id) if file_id else _source(data or "", inner.path("file_data"))
+    source: Source = FileId(file_id) if file_id else read_link(data or "", inner.path("file_data"))
     if isinstance(source, Url) and not source.url.startswith(("http:", "https:")):
         source = Inline("application/pdf", source.url)
     title = inner.get("filename", str)
@@ -251,17 +252,6 @@ _PARTS: dict[str, Callable[[Fields], Part]] = {
     "input_audio": _audio,
     "file": _file,
 }
-
-
-def _source(url: str, path: str) -> Source:
-    """A `data:` URL (RFC 2397) is the bytes themselves."""
-    if not url.startswith("data:"):
-        return Url(url)
-    head, comma, data = url[5:].partition(",")
-    media_type, *parameters = head.split(";")
-    if not comma or "base64" not in parameters:
-        raise BadRequest(f"{path}: a data: URL must be base64-encoded, data:<media type>;base64,<data>.", param=path)
-    return Inline(media_type or "application/octet-stream", data)
 
 
 # ── Tools and output ───────────────────────────────────────────────────────────────────────────────────────────────
