@@ -11,7 +11,7 @@ import re
 from msgspec import Struct
 
 from trunkline.core.call import Addressed, Operation
-from trunkline.dialects import anthropic, openai_chat
+from trunkline.dialects import anthropic, openai_chat, openai_responses
 from trunkline.dialects.base import Dialect
 
 MAX_PATH = 2048
@@ -32,6 +32,10 @@ class Surface(Struct, frozen=True):
 
 SURFACES: tuple[Surface, ...] = (
     Surface("/v1/chat/completions", openai_chat.DIALECT),
+    Surface("/v1/responses", openai_responses.DIALECT),
+    Surface("/v1/responses/input_tokens", openai_responses.DIALECT, "count_tokens"),
+    Surface("/openai/v1/responses", openai_responses.DIALECT),
+    Surface("/openai/v1/responses/input_tokens", openai_responses.DIALECT, "count_tokens"),
     Surface("/v1/messages", anthropic.DIALECT),
     Surface("/v1/messages/count_tokens", anthropic.DIALECT, "count_tokens"),
 )

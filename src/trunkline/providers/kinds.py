@@ -12,7 +12,7 @@ from msgspec import Struct, structs
 
 from trunkline.core.call import Headers
 from trunkline.core.request import Request
-from trunkline.dialects import anthropic, openai_chat
+from trunkline.dialects import anthropic, openai_chat, openai_responses
 from trunkline.dialects.anthropic import api_version
 from trunkline.dialects.base import Dialect, Quirks
 from trunkline.providers.hosts import HOSTS, PLAIN
@@ -89,6 +89,12 @@ def _chat(path: str) -> Api:
     return Api(openai_chat.DIALECT, {"generate": path}, forward=_OPENAI_HEADERS)
 
 
+def _responses(path: str, query: str = "") -> Api:
+    """`path`: of its folder; `query`: what follows the path."""
+    paths = {"generate": f"{path}/responses{query}", "count_tokens": f"{path}/responses/input_tokens{query}"}
+    return Api(openai_responses.DIALECT, paths, forward=_OPENAI_HEADERS)
+
+
 _MESSAGES = Api(
     anthropic.DIALECT,
     {"generate": "/v1/messages", "count_tokens": "/v1/messages/count_tokens"},
@@ -101,7 +107,7 @@ _COMPATIBLE = Api(openai_chat.DIALECT, {"generate": "/chat/completions"})
 
 KINDS: dict[str, Kind] = {
     "openai": Kind(
-        apis=(_chat("/chat/completions"),),
+        apis=(_chat("/chat/completions"), _responses("")),
         base_url="https://api.openai.com/v1",
         sign=bearer,
         prices="openai",
@@ -145,13 +151,16 @@ KINDS: dict[str, Kind] = {
         account="aws",
     ),
     "azure": Kind(
-        apis=(_chat("/openai/v1/chat/completions"),),
+        apis=(_chat("/openai/v1/chat/completions"), _responses("/openai/v1")),
         sign=api_key,
         prices="azure",
         account="entra",
     ),
     "azure-classic": Kind(
-        apis=(_chat("/openai/deployments/{model}/chat/completions?api-version={version}"),),
+        apis=(
+            _chat("/openai/deployments/{model}/chat/completions?api-version={version}"),
+            _responses("/openai", "?api-version={version}"),
+        ),
         sign=api_key,
         prices="azure",
         account="entra",
