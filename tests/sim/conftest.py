@@ -88,7 +88,7 @@ async def raw(
     sim: Handle, body: dict[str, Any], cues: str = "", path: str = "/v1/chat/completions", timeout: float = 5.0
 ) -> Raw:
     """Send one request by hand and read until the connection ends."""
-    asked = {} if "input" in body else {"messages": HELLO}
+    asked = {} if body.keys() & {"input", "prompt"} else {"messages": HELLO}
     content = msgspec.json.encode({"model": "sim-small", **asked, **body})
     reader, writer = await asyncio.open_connection(sim.host, sim.port)
     writer.write(

@@ -20,7 +20,7 @@ from trunkline.sim.cache import PrefixCache
 from trunkline.sim.calls import Call, CallLog
 from trunkline.sim.exchange import Exchange
 from trunkline.sim.faults import FAULTS, CueError, Cues, parse
-from trunkline.sim.form import form
+from trunkline.sim.form import form, urlencoded
 from trunkline.sim.memory import Memory
 from trunkline.sim.misbehave import failure, misbehave
 from trunkline.sim.persona import DEFAULT, FAULT_PREFIX, MODELS, PREFIX
@@ -127,7 +127,8 @@ class SimulatorApp:
         """The family's answer, spoiled by the cues. Raises Problem where the service refuses."""
         if body is None:
             raise Problem(name="413")
-        self.calls.received(call, body)
+        # The form that asks for a token is made of credentials.
+        self.calls.received(call, b"" if route.reads == "urlencoded" else body)
         route.family.authenticate(Asked(call.method, call.target, call.query, headers, body, call.at))
         content = _read(body, route, headers)
         turn = self._turn(call, route, content.get("model"), headers)
@@ -182,8 +183,11 @@ class SimulatorApp:
 
 def _read(body: bytes, route: Route, headers: Mapping[bytes, bytes]) -> dict[str, Any]:
     """The request's body by its fields; a form's files are `form.File`."""
-    if route.reads == "form":
-        return form(body, headers.get(b"content-type", b""))
+    kind = headers.get(b"content-type", b"")
+    if route.reads == "form" and not kind.startswith(b"application/json"):
+        return form(body, kind)
+    if route.reads == "urlencoded":
+        return urlencoded(body)
     return _decoded(body) if route.method == "POST" and (body or not route.params) else {}
 
 

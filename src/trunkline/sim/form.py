@@ -1,4 +1,4 @@
-"""Multipart forms, read by hand: uploads of images and sounds come in them.
+"""Forms: uploads of images and sounds come in multipart ones, read by hand, and OAuth's requests in simple ones.
 
 RFC 7578: parts between boundary lines, each with a name, files with a file name too. A field that ends in `[]` or
 comes twice is a list, as the OpenAI SDK sends several files.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from urllib.parse import parse_qsl
 
 from msgspec import Struct
 
@@ -49,6 +50,14 @@ def form(body: bytes, content_type: bytes) -> dict[str, Any]:
             raise Problem("A part of the form has no name.")
         _put(fields, name[1].decode("utf-8", "replace"), _value(head, data))
     return fields
+
+
+def urlencoded(body: bytes) -> dict[str, Any]:
+    """The fields of a simple form. Raises Problem where there are too many."""
+    try:
+        return dict(parse_qsl(body.decode("latin-1"), keep_blank_values=True, max_num_fields=MAX_PARTS))
+    except ValueError:
+        raise Problem(f"The form has more than {MAX_PARTS} fields.") from None
 
 
 def _value(head: bytes, data: bytes) -> str | File:

@@ -12,7 +12,15 @@ from typing import Any
 
 from msgspec import structs
 
-from trunkline.sim import openai, responses
+from trunkline.sim import (
+    openai,
+    openai_audio,
+    openai_completions,
+    openai_embeddings,
+    openai_images,
+    openai_moderations,
+    responses,
+)
 from trunkline.sim.errors import Row
 from trunkline.sim.family import AZURE_FAMILY, OPENAI_FAMILY, Family
 from trunkline.sim.route import Plan, Route
@@ -52,14 +60,26 @@ class _Operation:
 
 _DEPLOYED = {
     "chat/completions": _Operation(openai.plan),
+    "completions": _Operation(openai_completions.plan),
+    "embeddings": _Operation(openai_embeddings.plan),
+    "images/generations": _Operation(openai_images.plan),
+    "images/edits": _Operation(openai_images.plan_edit, reads="form"),
+    "audio/speech": _Operation(openai_audio.plan_speech),
+    "audio/transcriptions": _Operation(openai_audio.plan_transcription, reads="form"),
+    "audio/translations": _Operation(openai_audio.plan_translation, reads="form"),
 }
 """Operations that Azure also has under a deployment's name."""
 _RESPONSES = {
     "responses": _Operation(responses.plan),
     "responses/input_tokens": _Operation(responses.plan_input_tokens),
 }
-_OPERATIONS = {**_DEPLOYED, **_RESPONSES, "models": _Operation(openai.plan_models, "GET")}
-_INFERENCE = ("chat/completions",)
+_OPERATIONS = {
+    **_DEPLOYED,
+    **_RESPONSES,
+    "moderations": _Operation(openai_moderations.plan),
+    "models": _Operation(openai.plan_models, "GET"),
+}
+_INFERENCE = ("chat/completions", "embeddings")
 """Operations of the model inference API."""
 _KEPT = {
     r"responses/(?P<id>[^/]+)": (

@@ -22,7 +22,7 @@ class Route(Struct, frozen=True):
     """Where the path names it."""
     params: Mapping[str, str] = {}
     """What else the path names."""
-    reads: Literal["json", "form"] = "json"
+    reads: Literal["json", "form", "urlencoded"] = "json"
     """How the request's body is to be understood."""
 
     def at(self, model: str | None = None, **params: str) -> Route:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from trunkline.sim import anthropic, bedrock_routes, gemini_routes, openai, openai_routes
 from trunkline.sim.family import ANTHROPIC_FAMILY
+from trunkline.sim.oauth_family import ENTRA, GOOGLE, METADATA
 from trunkline.sim.route import Plan, Route
 
 _MESSAGES = Route("POST", ANTHROPIC_FAMILY, anthropic.plan)
@@ -25,6 +26,8 @@ ROUTES: Mapping[str, Route] = {
     "/anthropic/v1/messages": _MESSAGES,
     "/anthropic/v1/messages/count_tokens": _COUNT,
     "/anthropic/v1/models": _ANTHROPIC_MODELS,
+    "/token": GOOGLE,
+    "/computeMetadata/v1/instance/service-accounts/default/token": METADATA,
 }
 _MODEL = re.compile(r"(?P<list>(?:/openai|/azure/openai|/anthropic)?/v1/models)/(?P<model>.+)")
 _SINGLE: Mapping[str, Plan] = {
@@ -32,7 +35,10 @@ _SINGLE: Mapping[str, Plan] = {
     "azure": openai.plan_model,
     "anthropic": anthropic.plan_model,
 }
-PATTERNS: tuple[tuple[re.Pattern[str], Route], ...] = openai_routes.PATTERNS
+PATTERNS: tuple[tuple[re.Pattern[str], Route], ...] = (
+    *openai_routes.PATTERNS,
+    (re.compile(r"/(?P<tenant>[^/]+)/oauth2/v2\.0/token"), ENTRA),
+)
 """Paths that name something: the whole path must match, the first row of the right method wins."""
 
 

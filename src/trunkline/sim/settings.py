@@ -18,6 +18,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """Of the dice behind `rate=`: the same calls in the same order fail alike."""
     secret: str = "trunkline-simulator"  # noqa: S105 - signs simulated thinking, protects nothing
     """Key of the signatures on thinking blocks: two simulators that share it accept each other's."""
+    token_life: int = 3600
+    """Seconds that the tokens of the OAuth endpoints live."""
     cache_minimum: int = 1024
     """Tokens that a prompt prefix must have to be cached."""
     cache_entries: int = 4096
