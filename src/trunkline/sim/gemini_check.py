@@ -119,7 +119,7 @@ def _generation(config: Json) -> None:
 
 def _thinking(config: Json) -> None:
     if config.get("thinkingBudget") is not None and config.get("thinkingLevel") is not None:
-        raise Problem("You can only set only one of thinking budget and thinking level.")
+        raise Problem("You can only set one of thinking budget and thinking level.")
     level = config.get("thinkingLevel")
     if level is not None and str(level).upper() not in LEVELS:
         raise Problem(f"Invalid value at 'generation_config.thinking_config.thinking_level' (TYPE_ENUM), \"{level}\"")
