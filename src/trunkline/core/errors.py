@@ -2,12 +2,13 @@
 
     GatewayError
     ├─ ClientError (blame: client)
-    │  ├─ BadRequest 400 · LossyTranslation 400 · Unauthenticated 401 · Forbidden 403 · NotFound 404
-    │  ├─ ModelNotFound 404 · MethodNotAllowed 405 · RequestTimeout 408 · TooLarge 413 · HeadTooLarge 431
+    │  ├─ BadRequest 400 · LossyTranslation 400 · Unsupported 400 · Unauthenticated 401 · Forbidden 403
+    │  ├─ NotFound 404 · ModelNotFound 404 · MethodNotAllowed 405 · RequestTimeout 408 · TooLarge 413 · HeadTooLarge 431
     │  └─ ClientGone 499 (never sent; the ledger shows it)
     ├─ InternalError 500 · ShuttingDown 503 · Overloaded 503 · DeadlineExceeded 504 (blame: gateway)
     └─ UpstreamError (blame: upstream; status and code as the upstream said)
        ├─ UpstreamUnreachable 502 · UpstreamProtocol 502 · UpstreamTimeout 504
+       ├─ CredentialUnavailable 502 (there is nothing to show to the provider)
        └─ UpstreamBroken 502 (an answer that broke off after it had begun)
 
 `code` is stable and documented in docs/errors.md. `message` is safe to show: no stack, no host, no credential.
@@ -67,6 +68,12 @@ class BadRequest(ClientError):
 
 class LossyTranslation(ClientError):
     code = "lossy_translation"
+
+
+class Unsupported(ClientError):
+    """This target cannot do what is asked; another target of the model may."""
+
+    code, retryable = "unsupported_operation", True
 
 
 class Unauthenticated(ClientError):
@@ -184,3 +191,13 @@ class UpstreamTimeout(UpstreamError):
 
 class UpstreamBroken(UpstreamError):
     code = "upstream_broken"
+
+
+class CredentialUnavailable(UpstreamError):
+    """A file, a command or a token's issuer gave no credential. `detail` says why, without it."""
+
+    code, retryable = "credential_unavailable", True
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("The gateway has no usable credential for this provider; its log says more.")
+        self.detail = detail

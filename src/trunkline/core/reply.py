@@ -67,7 +67,9 @@ class Reply:
     """`body` is set for a whole answer (the flow is then spent); a stream has a `source`, and in `head` what has come
     out of its flow already."""
 
-    __slots__ = ("body", "content_type", "flow", "head", "headers", "on_finish", "source", "status", "usage")
+    __slots__ = (
+        "body", "content_type", "flow", "head", "headers", "on_finish", "raw", "source", "status", "usage",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -89,6 +91,8 @@ class Reply:
         self.headers: Headers = headers if headers is not None else []
         self.usage: Usage | None = None
         """What the upstream told beside its body, where the flow knows of none."""
+        self.raw = False
+        """A stream of bytes rather than of events (sound, say): nothing may be put into it, no ping and no error."""
         self.on_finish: list[Callable[[GatewayError | None], None]] = []
 
     def finish(self, error: GatewayError | None = None) -> None:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 
+from msgspec.structs import replace
+
 from trunkline.core.call import Call, Headers
 from trunkline.core.errors import (
     DeadlineExceeded,
@@ -18,6 +20,8 @@ from trunkline.core.errors import (
     UpstreamUnreachable,
 )
 from trunkline.core.secret import MASK
+from trunkline.edge.credentials.access import Opener
+from trunkline.edge.credentials.wallet import Wallet
 from trunkline.edge.transport.base import (
     CLOCK_SLACK,
     BrokenOff,
@@ -29,7 +33,9 @@ from trunkline.edge.transport.base import (
     Transport,
     TransportError,
 )
-from trunkline.providers.target import Provider, Target
+from trunkline.edge.transport.head import authority
+from trunkline.providers.signing import Outgoing
+from trunkline.providers.target import SHORTEST_SECRET, Provider, Target
 
 MAX_ERROR_BODY = 1024 * 1024
 
@@ -39,16 +45,26 @@ class Sender:
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
+        self._opener = Opener(transport)
         self._origins: dict[str, Origin] = {}
+        self._wallets: dict[str, Wallet] = {}
 
     async def send(self, call: Call, path: bytes, headers: Headers, body: bytes, method: bytes = b"POST") -> Response:
         """The answer's head has come, with a status below 400. `headers`: those of the dialect; the provider's own,
         its credential among them, are added. Raises `UpstreamError` with what the provider said otherwise."""
         target: Target = call.target
-        response = await self._open(call, target.provider, path, headers, body, method)
+        provider = target.provider
+        origin = self._origins.get(provider.name)
+        if origin is None:
+            origin = self._origins[provider.name] = Origin(provider.scheme, provider.host, provider.port)
+        request = Outgoing(method, authority(origin), path, _fields(provider, headers), body)
+        if provider.credentials:
+            response = await self._signed(call, origin, request)
+        else:
+            response = await self._open(call, origin, request)
         try:
             if response.status >= 400:
-                raise await self._error(call, path, response)
+                raise await self._error(call, path, response, [])
             if response.status >= 300:
                 raise UpstreamProtocol(f"The upstream answered with status {response.status}.")
         except BaseException:
@@ -66,34 +82,60 @@ class Sender:
             response.close()
         return data
 
-    async def _open(
-        self, call: Call, provider: Provider, path: bytes, headers: Headers, body: bytes, method: bytes
-    ) -> Response:
-        origin = self._origins.get(provider.name)
-        if origin is None:
-            origin = self._origins[provider.name] = Origin(provider.scheme, provider.host, provider.port)
-        deadline = call.deadline
-        if provider.timeout is not None:
-            limit = asyncio.get_running_loop().time() + provider.timeout
+    def close(self) -> None:
+        """No credential is renewed any more."""
+        for wallet in self._wallets.values():
+            wallet.close()
+
+    async def _signed(self, call: Call, origin: Origin, request: Outgoing) -> Response:
+        """By whichever of the provider's credentials is next."""
+        provider = call.target.provider
+        wallet = self._wallets.get(provider.name)
+        if wallet is None:
+            wallet = self._wallets[provider.name] = Wallet(provider, self._opener)
+
+        async def ask(headers: Headers) -> Response:
+            return await self._open(call, origin, replace(request, headers=[*request.headers, *headers]))
+
+        async def explain(response: Response, secrets: list[bytes]) -> UpstreamError:
+            return await self._error(call, request.path, response, secrets)
+
+        return await wallet.ask(call, request, ask, explain)
+
+    async def _open(self, call: Call, origin: Origin, request: Outgoing) -> Response:
+        deadline, patience = call.deadline, call.target.provider.timeout
+        if patience is not None:
+            limit = asyncio.get_running_loop().time() + patience
             deadline = limit if deadline is None else min(limit, deadline)
-        fields = [*provider.headers, *headers] if headers else provider.headers
         try:
-            return await self._transport.send(origin, method, path, fields, body, deadline)
+            return await self._transport.send(
+                origin, request.method, request.path, request.headers, request.body, deadline
+            )
         except TransportError as error:
             raise mapped(error, call.deadline) from error
 
-    async def _error(self, call: Call, path: bytes, response: Response) -> UpstreamError:
+    async def _error(self, call: Call, path: bytes, response: Response, secrets: list[bytes]) -> UpstreamError:
+        """What the provider said. `secrets`: the credential that was shown, beside those in the provider's own header
+        fields."""
         try:
             body = await response.body()
         except TransportError:
             body = b""
         body = body[:MAX_ERROR_BODY]
-        for secret in call.target.provider.secrets:
-            body = body.replace(secret, MASK.encode())
+        for secret in (*call.target.provider.secrets, *secrets):
+            if len(secret) >= SHORTEST_SECRET:
+                body = body.replace(secret, MASK.encode())
         error: UpstreamError = call.api.dialect.read_error(response.status, response.headers, body)
         if error.kind == "not_found":  # a wrong deployment or base URL
             error.detail = f"asked at {path.decode()}"
         return error
+
+
+def _fields(provider: Provider, headers: Headers) -> Headers:
+    """The provider's own and the dialect's, which may say another content type: a form's."""
+    if any(name == b"content-type" for name, _ in headers):
+        return [*(field for field in provider.headers if field[0] != b"content-type"), *headers]
+    return [*provider.headers, *headers]
 
 
 def mapped(error: TransportError, deadline: float | None) -> GatewayError:

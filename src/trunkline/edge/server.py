@@ -29,7 +29,8 @@ from trunkline.core.errors import (
 from trunkline.core.pipeline import Handler
 from trunkline.core.reply import Reply
 from trunkline.core.usage import NANO
-from trunkline.edge.limits import LARGE, check_depth, read_body
+from trunkline.edge.limits import LARGE, read_body
+from trunkline.edge.peeking import peek
 from trunkline.edge.pings import Pinger, Streaming
 from trunkline.edge.refusal import MISTAKE, family, identified, refuse
 from trunkline.edge.settings import ServerSettings
@@ -168,8 +169,7 @@ class Edge:
 
     def _examine(self, call: Call) -> None:
         """Raises BadRequest."""
-        check_depth(call.body, self._settings.max_json_depth)
-        call.peek = call.surface.dialect.peek(call.body, call.addressed)
+        call.peek = peek(call, self._settings.max_json_depth)
 
     # ── Out ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -179,7 +179,7 @@ class Edge:
         await send({"type": "http.response.start", "status": reply.status, "headers": _headers(call, reply)})
         if not reply.head:
             await send({"type": "http.response.body", "body": b"", "more_body": True})  # the head goes out alone
-        streaming = Streaming(send, call.surface.dialect.ping)
+        streaming = Streaming(send, b"" if reply.raw else call.surface.dialect.ping)
         self.pinger.add(streaming)
         try:
             await self._stream(call, reply, streaming)
@@ -216,6 +216,9 @@ class Edge:
                 error = raised if isinstance(raised, GatewayError) else why_cancelled(raised)
                 if isinstance(error, ClientGone):
                     raise
+                if reply.raw and not flow.complete:
+                    reply.finish(error)
+                    return  # such an answer can only say that it broke off by being cut
                 more, out = False, b"" if flow.complete else flow.fail(error)
 
     async def _cancelled(self, call: Call, reply: Reply | None, why: GatewayError, send: Send) -> None:

@@ -28,6 +28,27 @@ class Surface(Struct, frozen=True):
     stream: bool = False
     """The path alone says that the answer shall be a stream."""
     method: str = "POST"
+    form: str = ""
+    """Which variant of the operation it is, where there are several: for embeddings the wire format's name."""
+    default: str = ""
+    """The model that is meant where the body names none."""
+    multipart: bool = False
+    """A form with files (RFC 7578) is taken too."""
+
+
+def _openai(base: str) -> tuple[Surface, ...]:
+    """What OpenAI's API does besides chat, below the paths of OpenAI, Azure's v1 and Azure's deployments."""
+    dialect = openai_chat.DIALECT
+    return (
+        Surface(f"{base}/embeddings", dialect, "embed", form="openai"),
+        Surface(f"{base}/moderations", dialect, "moderate", default="omni-moderation-latest"),
+        Surface(f"{base}/images/generations", dialect, "image", default="dall-e-2"),
+        Surface(f"{base}/images/edits", dialect, "image", form="edits", default="gpt-image-1", multipart=True),
+        Surface(f"{base}/images/variations", dialect, "image", form="variations", default="dall-e-2", multipart=True),
+        Surface(f"{base}/audio/speech", dialect, "speech"),
+        Surface(f"{base}/audio/transcriptions", dialect, "transcribe", multipart=True),
+        Surface(f"{base}/audio/translations", dialect, "transcribe", form="translations", multipart=True),
+    )
 
 
 SURFACES: tuple[Surface, ...] = (
@@ -38,6 +59,9 @@ SURFACES: tuple[Surface, ...] = (
     Surface("/openai/v1/responses/input_tokens", openai_responses.DIALECT, "count_tokens"),
     Surface("/v1/messages", anthropic.DIALECT),
     Surface("/v1/messages/count_tokens", anthropic.DIALECT, "count_tokens"),
+    *_openai("/v1"),
+    *_openai("/openai/v1"),
+    *_openai("/openai/deployments/{model}"),
 )
 
 _BLANK = re.compile(r"\{(\w+)\}")

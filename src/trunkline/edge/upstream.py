@@ -7,7 +7,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from trunkline.core.call import Call, Operation
 from trunkline.core.reply import Reply
 from trunkline.edge.operations.count import Count
+from trunkline.edge.operations.embed import Embed
 from trunkline.edge.operations.generate import Generate
+from trunkline.edge.operations.passthrough import Passthrough
 from trunkline.edge.sender import Sender
 from trunkline.edge.transport.base import Transport
 from trunkline.providers.target import Target
@@ -23,10 +25,12 @@ class Upstream:
         self._operations: Mapping[Operation, Do] = {
             "generate": Generate(sender, patience),
             "count_tokens": Count(sender),
+            "embed": Embed(sender),
+            **dict.fromkeys(("moderate", "image", "speech", "transcribe"), Passthrough(sender)),
         }
 
     async def __call__(self, call: Call) -> Reply:
         target: Target = call.target
         operation = call.surface.operation
-        call.api = target.api(call.surface.dialect, operation)
+        call.api = target.api(call.surface.dialect, operation, call.peek)
         return await self._operations[operation](call)

@@ -31,7 +31,10 @@ class Api(Struct, frozen=True):
     dialect: Dialect
     paths: dict[str, str]
     """What can be done there, to its path below the base URL; `{model}` and `{version}` are filled in. The keys are
-    operations; `stream` and `stream:<framing>` are `generate` where streaming has a path of its own."""
+    operations; `stream` and `stream:<framing>` are `generate` where streaming has a path of its own, and
+    `<operation>:<form>` is a variant of one: `embed:` with the name of a wire format (`dialects/embeddings`)."""
+    thoughts: bool = False
+    """A model's thoughts come and go back in it: preferred to the others for a model that thinks."""
     models: str | None = None
     """Models that are reached by it (a regular expression for the name's beginning); None: all."""
     forward: frozenset[bytes] = frozenset()
@@ -85,14 +88,33 @@ def _anthropic_headers(request: Request) -> Headers:
 _OPENAI_HEADERS = frozenset({b"openai-beta", b"x-client-request-id"})
 
 
-def _chat(path: str) -> Api:
-    return Api(openai_chat.DIALECT, {"generate": path}, forward=_OPENAI_HEADERS)
+_BESIDES_CHAT = {
+    "embed:openai": "/embeddings",
+    "moderate": "/moderations",
+    "image": "/images/generations",
+    "image:edits": "/images/edits",
+    "image:variations": "/images/variations",
+    "speech": "/audio/speech",
+    "transcribe": "/audio/transcriptions",
+    "transcribe:translations": "/audio/translations",
+}
+"""What hosts of OpenAI's API do besides chat, beside its path. One that cannot says so itself."""
+
+
+def _beside(path: str) -> dict[str, str]:
+    """All paths of a host, by that of its chat."""
+    return {"generate": path} | {what: path.replace("/chat/completions", at) for what, at in _BESIDES_CHAT.items()}
+
+
+def _chat(path: str, whole: bool = False) -> Api:
+    """`whole`: the host has the rest of OpenAI's API too."""
+    return Api(openai_chat.DIALECT, _beside(path) if whole else {"generate": path}, forward=_OPENAI_HEADERS)
 
 
 def _responses(path: str, query: str = "") -> Api:
     """`path`: of its folder; `query`: what follows the path."""
     paths = {"generate": f"{path}/responses{query}", "count_tokens": f"{path}/responses/input_tokens{query}"}
-    return Api(openai_responses.DIALECT, paths, forward=_OPENAI_HEADERS)
+    return Api(openai_responses.DIALECT, paths, thoughts=True, forward=_OPENAI_HEADERS)
 
 
 _MESSAGES = Api(
@@ -103,11 +125,11 @@ _MESSAGES = Api(
     translated=_anthropic_headers,
 )
 
-_COMPATIBLE = Api(openai_chat.DIALECT, {"generate": "/chat/completions"})
+_COMPATIBLE = Api(openai_chat.DIALECT, _beside("/chat/completions"))
 
 KINDS: dict[str, Kind] = {
     "openai": Kind(
-        apis=(_chat("/chat/completions"), _responses("")),
+        apis=(_chat("/chat/completions", whole=True), _responses("")),
         base_url="https://api.openai.com/v1",
         sign=bearer,
         prices="openai",
@@ -151,14 +173,14 @@ KINDS: dict[str, Kind] = {
         account="aws",
     ),
     "azure": Kind(
-        apis=(_chat("/openai/v1/chat/completions"), _responses("/openai/v1")),
+        apis=(_chat("/openai/v1/chat/completions", whole=True), _responses("/openai/v1")),
         sign=api_key,
         prices="azure",
         account="entra",
     ),
     "azure-classic": Kind(
         apis=(
-            _chat("/openai/deployments/{model}/chat/completions?api-version={version}"),
+            _chat("/openai/deployments/{model}/chat/completions?api-version={version}", whole=True),
             _responses("/openai", "?api-version={version}"),
         ),
         sign=api_key,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from urllib.parse import quote, urlsplit
 
 from msgspec import Struct, structs
@@ -10,8 +11,11 @@ from msgspec import Struct, structs
 from trunkline.core.call import Headers, Operation, Peek
 from trunkline.core.secret import Secret
 from trunkline.dialects.base import Dialect, Quirks
+from trunkline.policy.needs import Ability
+from trunkline.providers.catalog import facts_of
+from trunkline.providers.catalog_facts import NOTHING, Facts
 from trunkline.providers.kinds import KINDS, Api, Kind
-from trunkline.providers.models import quirks_of
+from trunkline.providers.models import ability_of, quirks_of
 from trunkline.providers.settings import CredentialEntry, CredentialSettings, ProviderSettings
 
 USER_AGENT = b"trunkline"
@@ -45,6 +49,8 @@ class Provider(Struct, frozen=True):
     """What else paths and addresses name, percent-encoded: version, project, location, region."""
     timeout: float | None = None
     models: tuple[str, ...] = ()
+    catalog: Mapping[str, Facts] = {}
+    """What the configuration says of models."""
 
     def __repr__(self) -> str:
         return f"Provider({self.name!r})"
@@ -67,6 +73,17 @@ class BoundApi(Struct, frozen=True):
             return self.paths.get(f"stream:{peek.framing}" if peek.framing else "stream") or self.paths.get(operation)
         return self.paths.get(operation)
 
+    def at(self, operation: Operation, form: str) -> bytes | None:
+        """Where to ask for a variant of an operation; None where this cannot be asked."""
+        return self.paths.get(f"{operation}:{form}" if form else operation)
+
+    def forms(self, operation: Operation) -> list[str]:
+        """The variants of an operation that can be asked for, in order of preference."""
+        return [form for key in self.paths if (form := key.removeprefix(f"{operation}:")) != key]
+
+    def can(self, operation: Operation) -> bool:
+        return operation in self.paths or bool(self.forms(operation))
+
 
 class Target(Struct, frozen=True):
     """One model at one provider."""
@@ -80,12 +97,22 @@ class Target(Struct, frozen=True):
     """`provider:model` of the price list; None where nothing is to be paid."""
     apis: tuple[BoundApi, ...]
     """Those that serve the model, in order of preference; at least one."""
+    facts: Facts
+    """What is known of the model."""
+    ability: Ability
+    """What is known to be missing."""
 
-    def api(self, dialect: Dialect, operation: Operation) -> BoundApi:
+    def api(self, dialect: Dialect, operation: Operation, peek: Peek | None = None) -> BoundApi:
         """The wire format to speak for a client of this dialect: its own if the target has it, so that the bytes can
-        pass; else the first that can do the operation; else the first."""
-        able = [each for each in self.apis if operation in each.paths] or [*self.apis]
-        return next((each for each in able if each.dialect.name == dialect.name), able[0])
+        pass; else the one that carries thoughts, for a model that has them; else the first that can do the operation;
+        else the first. Where the model thinks about tools in one format alone, that one."""
+        able = [each for each in self.apis if each.can(operation)] or [*self.apis]
+        quirks = self.quirks
+        if quirks.tools_by and peek is not None and peek.tools and peek.effort != "none":
+            able = [each for each in able if each.dialect.name == quirks.tools_by] or able
+        own = [each for each in able if each.dialect.name == dialect.name]
+        telling = [each for each in able if each.api.thoughts] if quirks.encrypted_thoughts else []
+        return (own or telling or able)[0]
 
 
 def bind(name: str, settings: ProviderSettings) -> Provider:
@@ -162,15 +189,20 @@ def unpriced(provider: Provider) -> Provider:
 def target(provider: Provider, model: str, base_model: str | None = None) -> Target:
     """`base_model` says what an opaque name (an Azure deployment) really is."""
     known = base_model or model
+    facts = facts_of(known, provider.name, provider.catalog)
+    if base_model is not None:
+        facts = provider.catalog.get(f"{provider.name}/{model}", NOTHING).over(facts)
     blanks = {**provider.blanks, "model": quote(model, safe="")}
     serving = [api for api in provider.kind.apis if api.models is None or re.match(api.models, known)]
     return Target(
         name=f"{provider.name}/{model}",
         provider=provider,
         model=model,
-        quirks=quirks_of(known, provider.kind.quirks),
-        price_model=None if provider.prices == FREE else f"{provider.prices}:{known}",
+        quirks=quirks_of(known, provider.kind.quirks, facts),
+        price_model=None if provider.prices == FREE else f"{provider.prices}:{facts.price_model or known}",
         apis=tuple(_bound(api, provider.path, blanks) for api in serving or provider.kind.apis),
+        facts=facts,
+        ability=ability_of(facts),
     )
 
 

@@ -25,6 +25,9 @@ log = logging.getLogger("trunkline.calls")
 
 _LEVELS: dict[Blame, int] = {"client": logging.DEBUG, "gateway": logging.WARNING, "upstream": logging.WARNING}
 
+_COUNTED = frozenset({"generate", "complete", "embed"})
+"""Operations that are paid by the token of text: estimated where the upstream counted none."""
+
 MAX_DECODED = 1024 * 1024
 """Bytes of a request that are decoded to estimate its tokens; a larger one is judged by its length."""
 _FILES = re.compile(rb'"[A-Za-z0-9+/_:;,=-]{4097,}+"')
@@ -57,7 +60,7 @@ class Ledger:
         flow = reply.flow
         call.usage = flow.usage or reply.usage
         error = error or flow.error
-        if call.usage is None and call.surface.operation == "generate":
+        if call.usage is None and call.surface.operation in _COUNTED:
             call.usage = _estimate(call, flow)
         said = flow.said if isinstance(flow, _Recording) else reply.body
         self.write(call, reply.status, error, said)

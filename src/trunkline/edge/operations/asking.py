@@ -40,12 +40,17 @@ def translated(call: Call, request: Request, write: Write) -> tuple[bytes, Heade
     bound: BoundApi = call.api
     lost: list[str] = []
     body = write(request, target.model, target.quirks, lost)
+    said_lost(call, lost)
+    more = bound.api.translated
+    return body, more(request) if more is not None else []
+
+
+def said_lost(call: Call, lost: list[str]) -> None:
+    """Note what the target cannot be told. Raises LossyTranslation in strict mode."""
     call.lost = list(dict.fromkeys(lost))
     if call.lost and call.strict:
         raise LossyTranslation(
-            f"{target.name} cannot be told: {', '.join(call.lost)}. Leave these fields out, choose a model of the "
+            f"{call.target.name} cannot be told: {', '.join(call.lost)}. Leave these fields out, choose a model of the "
             "same family, or drop x-trunkline-strict.",
             param=call.lost[0],
         )
-    more = bound.api.translated
-    return body, more(request) if more is not None else []

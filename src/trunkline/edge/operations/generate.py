@@ -14,8 +14,9 @@ from trunkline.core.reply import Flow, Reply
 from trunkline.dialects.base import Envelope
 from trunkline.edge.flows import Translation
 from trunkline.edge.operations.asking import is_identity, passed, translated
-from trunkline.edge.sender import Sender, mapped
-from trunkline.edge.transport.base import Response, TransportError
+from trunkline.edge.operations.body import Body, Nothing
+from trunkline.edge.sender import Sender
+from trunkline.edge.transport.base import Response
 from trunkline.providers.target import BoundApi
 
 
@@ -58,7 +59,7 @@ class Generate:
         # A host that does not stream answers whole: the client still gets the stream that it asked for.
         reply = await self._whole(call, self._flow(call, False, False, True), response)
         content_type = call.surface.dialect.stream_type(framing)
-        return Reply(reply.flow, head=reply.body or b"", source=_Nothing(), content_type=content_type)
+        return Reply(reply.flow, head=reply.body or b"", source=Nothing(), content_type=content_type)
 
     def _flow(self, call: Call, identity: bool, streamed: bool, stream: bool) -> Flow:
         """`streamed`: how the upstream answers; `stream`: how the client is answered."""
@@ -85,7 +86,7 @@ class Generate:
     async def _stream(self, call: Call, flow: Flow, response: Response) -> Reply:
         """Wait for the first event: until it has come, another target may still be tried."""
         assert call.peek is not None
-        source = _Body(response, call.deadline)
+        source = Body(response, call.deadline)
         loop = asyncio.get_running_loop()
         patience = loop.time() + self._patience
         head = b""
@@ -104,51 +105,10 @@ class Generate:
             if flow.error is not None:
                 raise flow.error
             if not data:
-                source = _Nothing()
+                source = Nothing()
                 break
         content_type = call.surface.dialect.stream_type(call.peek.framing)
         return Reply(flow, head=head, source=source, content_type=content_type)
-
-
-class _Body:
-    """A stream's source: transport failures come out as upstream errors."""
-
-    __slots__ = ("_deadline", "_response", "pending")
-
-    def __init__(self, response: Response, deadline: float | None) -> None:
-        self._response = response
-        self._deadline = deadline
-        self.pending: asyncio.Task[bytes] | None = None
-        """A read that was begun before the reply was made."""
-
-    async def read(self) -> bytes:
-        try:
-            if self.pending is not None:
-                task, self.pending = self.pending, None
-                return await task
-            return await self._response.read()
-        except TransportError as error:
-            raise mapped(error, self._deadline) from error
-
-    def close(self) -> None:
-        if self.pending is not None:
-            self.pending.cancel()
-        self._response.close()
-
-
-class _Nothing(_Body):
-    """The source of a stream that is already over."""
-
-    __slots__ = ()
-
-    def __init__(self) -> None:
-        self.pending = None
-
-    async def read(self) -> bytes:
-        return b""
-
-    def close(self) -> None:
-        pass
 
 
 def _content_type(headers: Headers) -> bytes:

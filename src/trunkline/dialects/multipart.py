@@ -1,0 +1,88 @@
+"""Forms with files (RFC 7578), as far as a gateway must understand them: a field's text, and where it stands.
+
+A form is not decoded and written anew: a recording of 20 MB passes as it came, and only the bytes of the field that is
+replaced are others.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from trunkline.core.errors import BadRequest
+
+MAX_PARTS = 256
+MAX_HEAD = 8192
+"""Bytes of a part's header fields."""
+MAX_VALUE = 4096
+"""Bytes of a field whose text is read."""
+
+_BOUNDARY = re.compile(rb'multipart/form-data\s*;(?:.*?;)?\s*boundary=(?:"([^"]{1,70})"|([^\s;"]{1,70}))', re.I)
+_NAME = re.compile(rb'content-disposition:[ \t]*form-data;(?:[^\r\n]*?;)??[ \t]*name="([^"\r\n]*)"', re.I)
+
+
+class Part(Struct, frozen=True):
+    """A field of a form: its name, and where its content begins and ends."""
+
+    name: bytes
+    start: int
+    end: int
+
+
+def boundary(content_type: bytes | None) -> bytes | None:
+    """What stands between the parts; None where this is no form."""
+    matched = _BOUNDARY.match(content_type or b"")
+    return (matched[1] or matched[2]) if matched else None
+
+
+def parts(body: bytes, boundary: bytes) -> Iterator[Part]:
+    """The fields, in order. Raises BadRequest where this is no whole form."""
+    opening, delimiter = b"--" + boundary, b"\r\n--" + boundary
+    if not body.startswith(opening):
+        raise _malformed("does not begin with its boundary")
+    at, count = len(opening), 0
+    while body[at : at + 2] != b"--":
+        count += 1
+        if count > MAX_PARTS:
+            raise _malformed(f"has more than {MAX_PARTS} parts")
+        end_of_head = body.find(b"\r\n\r\n", at, at + MAX_HEAD)
+        end = body.find(delimiter, end_of_head + 2)
+        if end_of_head < 0 or end < 0:
+            raise _malformed("ends before its last boundary")
+        named = _NAME.search(body, at, end_of_head)
+        yield Part(named[1] if named else b"", end_of_head + 4, end)
+        at = end + len(delimiter)
+
+
+def _malformed(what: str) -> BadRequest:
+    return BadRequest(f"The request's multipart form {what}.", code="invalid_form")
+
+
+def text(body: bytes, boundary: bytes, name: bytes) -> str | None:
+    """A field's text, None where there is none. Raises BadRequest naming the field."""
+    found = _find(body, boundary, name)
+    if found is None:
+        return None
+    if found.end - found.start > MAX_VALUE:
+        path = name.decode("ascii")
+        raise BadRequest(f"{path} must be at most {MAX_VALUE} bytes long.", param=path)
+    try:
+        return body[found.start : found.end].decode().strip()
+    except UnicodeDecodeError:
+        path = name.decode("ascii")
+        raise BadRequest(f"{path} must be UTF-8.", param=path) from None
+
+
+def replaced(body: bytes, boundary: bytes, name: bytes, value: str) -> bytes:
+    """The form with this text as the field's, every other byte as it came. A field that is not there comes first."""
+    found = _find(body, boundary, name)
+    if found is not None:
+        return b"".join((body[: found.start], value.encode(), body[found.end :]))
+    head = b'--%b\r\ncontent-disposition: form-data; name="%b"\r\n\r\n' % (boundary, name)
+    return b"".join((head, value.encode(), b"\r\n", body))
+
+
+def _find(body: bytes, boundary: bytes, name: bytes) -> Part | None:
+    return next((part for part in parts(body, boundary) if part.name == name), None)

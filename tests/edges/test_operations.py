@@ -1,0 +1,209 @@
+"""What is asked besides chat: embeddings over every pair of formats, and the operations that pass as they are."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.edges.families import ANTHROPIC
+from tests.edges.test_streams import one_target
+from tests.edges.upstreams import Answer, Upstream, chunk, hang_up, stream, whole
+from tests.running import running
+from tests.talking import ask
+
+
+def openai_embeddings(*vectors: Any, tokens: int = 5) -> dict[str, Any]:
+    data = [{"object": "embedding", "index": i, "embedding": vector} for i, vector in enumerate(vectors)]
+    return {"object": "list", "data": data, "model": "real", "usage": {"prompt_tokens": tokens, "total_tokens": tokens}}
+
+
+# ── Embeddings ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_embeddings_of_one_format_pass_byte_for_byte(tmp_path: Path) -> None:
+    body = b'{"input": [[1, 2], [3]],  "x_new": 1.0, "model": "up/real"}'
+    answer = json.dumps(openai_embeddings("AACAPw==", "AAAAQA==")).encode()
+    async with Upstream(whole(answer)) as up, running(tmp_path, one_target(up.url)) as run:
+        got = await ask(run.port, "/v1/embeddings", body)
+        entry = await run.entry()
+    assert got.status == 200
+    assert got.body == answer
+    assert up.asked[0].path == "/v1/embeddings"
+    assert up.asked[0].json == {"input": [[1, 2], [3]], "x_new": 1.0, "model": "real"}
+    assert b'"x_new":1.0' in up.asked[0].body
+    assert entry.usage is not None
+    assert (entry.usage.input, entry.usage.output, entry.usage.estimated) == (5, 0, False)
+    assert entry.surface == "/v1/embeddings"
+    assert entry.target == "up/real"
+
+
+async def test_tokens_that_nobody_counted_are_estimated(tmp_path: Path) -> None:
+    silent = {name: value for name, value in openai_embeddings([1.0]).items() if name != "usage"}
+    async with Upstream(whole(silent)) as up, running(tmp_path, one_target(up.url)) as run:
+        await ask(run.port, "/v1/embeddings", {"model": "up/real", "input": "some words to embed"})
+        entry = await run.entry()
+    assert entry.usage is not None
+    assert entry.usage.estimated
+    assert entry.usage.input > 0
+
+
+# ── Operations that pass ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/moderations", {"input": "hello"}),
+        ("/v1/images/generations", {"prompt": "a cat", "n": 2}),
+        ("/v1/images/edits", {"prompt": "green", "images": [{"image_url": "https://x/y.png"}]}),
+    ],
+)
+@pytest.mark.parametrize("prefix", ["/v1", "/openai/v1", "/openai/deployments/up%2Freal"])
+async def test_json_operations_pass_with_the_models_name(
+    prefix: str, path: str, body: dict[str, Any], tmp_path: Path
+) -> None:
+    usage = {"input_tokens": 7, "output_tokens": 3, "total_tokens": 10, "input_tokens_details": {"text_tokens": 7}}
+    answer = json.dumps({"created": 1, "data": [{"b64_json": "AAAA"}], "usage": usage}).encode()
+    async with Upstream(whole(answer)) as up, running(tmp_path, one_target(up.url)) as run:
+        sent = body if "deployments" in prefix else {"model": "up/real", **body}
+        got = await ask(run.port, path.replace("/v1", prefix, 1), sent)
+        entry = await run.entry()
+    assert got.status == 200
+    assert got.body == answer
+    assert up.asked[0].path == path
+    assert up.asked[0].json == {"model": "real", **body}
+    assert entry.usage is not None
+    assert (entry.usage.input, entry.usage.output) == (7, 3)
+
+
+async def test_an_endpoint_knows_its_own_model(tmp_path: Path) -> None:
+    async with Upstream(whole({"results": []})) as up:
+        sections = one_target(up.url)
+        sections["models"] = {"omni-moderation-latest": {"targets": [{"target": "up/real"}]}}
+        async with running(tmp_path, sections) as run:
+            got = await ask(run.port, "/v1/moderations", {"input": "hello"})
+            entry = await run.entry()
+    assert got.status == 200
+    assert up.asked[0].json == {"input": "hello", "model": "real"}
+    assert entry.model == "omni-moderation-latest"
+
+
+FORM = (
+    b'--xx\r\nContent-Disposition: form-data; name="file"; filename="name="model".wav"\r\n'
+    b"Content-Type: audio/wav\r\n\r\n" + bytes(range(256)) + b'{"[[[[' * 100 + b"\r\n"
+    b'--xx\r\nContent-Disposition: form-data; name="model"\r\n\r\nup/real\r\n'
+    b'--xx\r\nContent-Disposition: form-data; name="response_format"\r\n\r\njson\r\n--xx--\r\n'
+)
+MULTIPART = {"content-type": "multipart/form-data; boundary=xx"}
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/audio/transcriptions", "/v1/audio/translations", "/v1/images/edits", "/v1/images/variations"]
+)
+async def test_a_form_passes_with_the_models_name(path: str, tmp_path: Path) -> None:
+    answer = b'{"text": "hi", "usage": {"type": "duration", "seconds": 4}}'
+    async with Upstream(whole(answer)) as up, running(tmp_path, one_target(up.url)) as run:
+        got = await ask(run.port, path, FORM, MULTIPART)
+        entry = await run.entry()
+    assert got.status == 200
+    assert got.body == answer
+    assert up.asked[0].path == path
+    assert up.asked[0].headers["content-type"] == MULTIPART["content-type"]
+    assert up.asked[0].body == FORM.replace(b"\r\nup/real\r\n", b"\r\nreal\r\n")
+    assert entry.model == "up/real"
+    assert entry.usage is None
+
+
+@pytest.mark.parametrize(
+    ("form", "word"),
+    [
+        (FORM[:-20], "before its last boundary"),
+        (b"no form", "begin with its boundary"),
+        (FORM.replace(b'"model"', b'"mod"'), "model is required"),
+        (FORM.replace(b"up/real", b"up/real" * 1000), "at most"),
+    ],
+)
+async def test_a_broken_form_is_refused(form: bytes, word: str, tmp_path: Path) -> None:
+    async with Upstream(hang_up) as up, running(tmp_path, one_target(up.url)) as run:
+        got = await ask(run.port, "/v1/audio/transcriptions", form, MULTIPART)
+        await run.entry()
+    assert got.status == 400
+    assert word in got.json["error"]["message"]
+    assert up.asked == []
+
+
+def sound(*pieces: bytes, cut: bool = False) -> Answer:
+    async def answer(writer: Any) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: audio/mpeg\r\ntransfer-encoding: chunked\r\n\r\n")
+        for piece in pieces:
+            writer.write(chunk(piece))
+        await writer.drain()
+        if cut:
+            writer.close()
+        else:
+            writer.write(b"0\r\n\r\n")
+
+    return answer
+
+
+async def test_sound_streams_as_it_comes(tmp_path: Path) -> None:
+    body = {"model": "up/real", "input": "hi", "voice": "alloy"}
+    async with (
+        Upstream(sound(b"\xff\xf3", b"\n\ndata: {}\n\n", b"\x00")) as up,
+        running(tmp_path, one_target(up.url)) as run,
+    ):
+        got = await ask(run.port, "/v1/audio/speech", body)
+        entry = await run.entry()
+    assert got.headers["content-type"] == "audio/mpeg"
+    assert got.body == b"\xff\xf3\n\ndata: {}\n\n\x00"
+    assert entry.status == 200
+    assert entry.error is None
+
+
+async def test_sound_that_breaks_off_does_not_look_whole(tmp_path: Path) -> None:
+    async with Upstream(sound(b"\xff\xf3", cut=True)) as up, running(tmp_path, one_target(up.url)) as run:
+        with pytest.raises((EOFError, ConnectionError)):
+            await ask(run.port, "/v1/audio/speech", {"model": "up/real", "input": "hi", "voice": "alloy"})
+        entry = await run.entry()
+    assert entry.error == "upstream_broken"
+
+
+async def test_a_streamed_transcription_tells_its_usage(tmp_path: Path) -> None:
+    usage = b'{"type":"tokens","input_tokens":37,"output_tokens":145,"input_token_details":{"audio_tokens":37}}'
+    events = (
+        b'data: {"type":"transcript.text.delta","delta":"hi"}\r\n\r\n',
+        b'data: {"type":"transcript.text.done","text":"hi","usage":' + usage + b"}\r\n\r\n",
+    )
+    form = FORM.replace(b'name="response_format"\r\n\r\njson', b'name="stream"\r\n\r\ntrue')
+    async with Upstream(stream(*events)) as up, running(tmp_path, one_target(up.url)) as run:
+        got = await ask(run.port, "/v1/audio/transcriptions", form, MULTIPART)
+        entry = await run.entry()
+    assert got.body == b"".join(events)
+    assert entry.stream
+    assert entry.usage is not None
+    assert (entry.usage.input, entry.usage.output, entry.usage.input_audio) == (37, 145, 37)
+
+
+async def test_a_large_answer_is_not_held_and_its_usage_is_found(tmp_path: Path) -> None:
+    answer = json.dumps({"data": [{"b64_json": "A" * 3_000_000}], "usage": {"input_tokens": 5, "output_tokens": 9}})
+    async with Upstream(whole(answer.encode())) as up, running(tmp_path, one_target(up.url)) as run:
+        got = await ask(run.port, "/v1/images/generations", {"model": "up/real", "prompt": "a cat"})
+        entry = await run.entry()
+    assert got.body == answer.encode()
+    assert "content-length" not in got.headers
+    assert entry.usage is not None
+    assert (entry.usage.input, entry.usage.output) == (5, 9)
+
+
+@pytest.mark.parametrize("path", ["/v1/embeddings", "/v1/moderations", "/v1/audio/speech", "/v1/images/generations"])
+async def test_a_target_that_cannot_is_named(path: str, tmp_path: Path) -> None:
+    async with Upstream(hang_up) as up, running(tmp_path, one_target(up.url, ANTHROPIC)) as run:
+        got = await ask(run.port, path, {"model": "up/real", "input": "hi"})
+        entry = await run.entry()
+    assert got.status == 400
+    assert got.json["error"]["code"] == entry.error == "unsupported_operation"
+    assert "up/real" in got.json["error"]["message"]
+    assert up.asked == []
