@@ -16,6 +16,9 @@ from trunkline.dialects.openai_chat import answer_reader, answer_writer, request
 from trunkline.dialects.openai_chat.vocabulary import NAME
 from trunkline.dialects.whole import WholeTap
 
+_NO_TOOLS = msgspec.Raw(b"null")
+"""Anything longer names some."""
+
 
 class _StreamOptions(Struct):
     include_usage: bool | None = None
@@ -26,6 +29,8 @@ class _Peek(Struct):
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
     n: int | None = None
+    tools: msgspec.Raw = _NO_TOOLS
+    reasoning_effort: str | None = None
 
 
 _peek = msgspec.json.Decoder(_Peek).decode
@@ -48,7 +53,10 @@ class OpenAIChat(Dialect):
             seen.model = addressed.model or top.need("model", str)
         model = addressed.model or seen.model or missing("model")
         options = seen.stream_options
-        return Peek(model, bool(seen.stream), options is not None and bool(options.include_usage), seen.n or 1)
+        peek = Peek(model, bool(seen.stream), options is not None and bool(options.include_usage), seen.n or 1)
+        if len(seen.tools) > len(_NO_TOOLS):
+            peek.tools, peek.effort = True, seen.reasoning_effort
+        return peek
 
     def patch(self, body: bytes, model: str, peek: Peek, quirks: Quirks) -> bytes:
         ask = peek.stream and not peek.include_usage and quirks.stream_usage
