@@ -47,6 +47,10 @@ class Peek(Struct):
     """How many alternatives were asked for."""
     framing: str = ""
     """As in `Addressed`."""
+    tools: bool = False
+    """Chat: whether there are any, and how hard the model shall think about them. Some models answer that in another
+    of OpenAI's dialects alone."""
+    effort: str | None = None
 
 
 class Key(Struct, frozen=True):

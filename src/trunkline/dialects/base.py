@@ -45,6 +45,8 @@ class Quirks(Struct, frozen=True):
     """Chat: whether role `developer` is known; `system` is sent otherwise."""
     encrypted_thoughts: bool = False
     """Responses: the model thinks, and gives its thoughts encrypted where it is asked for them."""
+    tools_by: str = ""
+    """The dialect in which alone the model calls tools while it thinks."""
 
 
 class Envelope(Struct, frozen=True):

@@ -14,6 +14,13 @@ from trunkline.providers.catalog import facts_of
 from trunkline.providers.catalog_facts import Facts
 
 
+_ENCRYPTING = frozenset({"openai", "trunkline"})
+"""Makers whose models give their thoughts encrypted; the second is the simulator's."""
+
+_DIALECTS = {"chat": "openai_chat", "responses": "openai_responses"}
+"""What the catalog calls OpenAI's dialects."""
+
+
 def quirks_of(model: str, base: Quirks, facts: Facts | None = None) -> Quirks:
     """The provider's quirks with what is known of the model laid over them; `facts` where it has been looked up."""
     facts = facts_of(model) if facts is None else facts
@@ -25,5 +32,7 @@ def quirks_of(model: str, base: Quirks, facts: Facts | None = None) -> Quirks:
         "system_turns": base.system_turns if facts.system_turns is None else facts.system_turns,
         "prefill": base.prefill if facts.prefill is None else facts.prefill,
         "developer_role": base.developer_role and facts.developer is not False,
+        "encrypted_thoughts": facts.reasoning == "effort" and facts.maker in _ENCRYPTING,
+        "tools_by": _DIALECTS.get(facts.tools_with_reasoning or "", ""),
     }
     return structs.replace(base, **known)
