@@ -77,7 +77,7 @@ class Gateway:
         handle = stack(
             Ledger(journal, self.meters, self.prices, time.monotonic),
             auth,
-            Routing(self.directory.resolve, time.monotonic),
+            Routing(self.directory.resolve, time.monotonic, self.directory.offer),
             terminal=Upstream(self.transport, config.server.ping_interval),
         )
 

@@ -9,6 +9,7 @@ from trunkline.core.call import Call, Entry, Key, Peek
 from trunkline.core.errors import GatewayError
 from trunkline.core.reply import Reply
 from trunkline.core.usage import Usage
+from trunkline.policy.needs import ANY, Ability
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Named:
 
     name: str
     price_model: str | None = None
+    ability: Ability = ANY
 
 
 @dataclass

@@ -192,6 +192,11 @@ class Call:
         self.first_byte: float | None = None
         self.bytes_out = 0
 
+    @property
+    def lossy(self) -> bool:
+        """The caller has said that losses are fine, rather than nothing."""
+        return not self.strict and self.header(b"x-trunkline-strict") is not None
+
     def header(self, name: bytes) -> bytes | None:
         """The first field of that name (lower case), or None."""
         for key, value in self.headers:

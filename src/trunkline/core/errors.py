@@ -2,7 +2,7 @@
 
     GatewayError
     ├─ ClientError (blame: client)
-    │  ├─ BadRequest 400 · LossyTranslation 400 · Unsupported 400 · Unauthenticated 401 · Forbidden 403
+    │  ├─ BadRequest 400 · LossyTranslation 400 · UnsupportedCapability 400 · Unsupported 400 · Unauthenticated 401 · Forbidden 403
     │  ├─ NotFound 404 · ModelNotFound 404 · MethodNotAllowed 405 · RequestTimeout 408 · TooLarge 413 · HeadTooLarge 431
     │  └─ ClientGone 499 (never sent; the ledger shows it)
     ├─ InternalError 500 · ShuttingDown 503 · Overloaded 503 · DeadlineExceeded 504 (blame: gateway)
@@ -68,6 +68,12 @@ class BadRequest(ClientError):
 
 class LossyTranslation(ClientError):
     code = "lossy_translation"
+
+
+class UnsupportedCapability(ClientError):
+    """No target of the model has what the request needs."""
+
+    code = "unsupported_capability"
 
 
 class Unsupported(ClientError):

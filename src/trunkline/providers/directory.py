@@ -11,7 +11,9 @@ import difflib
 import re
 from collections.abc import Mapping, Sequence
 
+from trunkline.core.call import Call
 from trunkline.core.errors import ModelNotFound
+from trunkline.policy.needs import Needs, shortfall
 from trunkline.providers.target import Provider, Target, target
 
 MAX_CACHED = 4096
@@ -68,6 +70,18 @@ class Directory:
         return (
             f" {listed}a provider's own ids are addressed as provider/model (providers: {', '.join(self._providers)})."
         )
+
+    def offer(self, needs: Needs, call: Call) -> str | None:
+        """The model nearest in name to the one asked for whose targets have all that is needed, among those that the
+        caller may use; None where there is none."""
+        wanted = call.peek.model if call.peek is not None else ""
+        able = [
+            name
+            for name in self.names()
+            if (call.key is None or call.key.allows(name))
+            and not any(shortfall(needs, each.ability) for each in self.resolve(name))
+        ]
+        return max(able, key=lambda name: difflib.SequenceMatcher(None, name, wanted).ratio(), default=None)
 
     def names(self) -> list[str]:
         """What /v1/models lists: public models, then what each provider offers."""

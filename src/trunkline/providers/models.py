@@ -10,9 +10,9 @@ from typing import Any
 from msgspec import structs
 
 from trunkline.dialects.base import Quirks
+from trunkline.policy.needs import Ability
 from trunkline.providers.catalog import facts_of
 from trunkline.providers.catalog_facts import Facts
-
 
 _ENCRYPTING = frozenset({"openai", "trunkline"})
 """Makers whose models give their thoughts encrypted; the second is the simulator's."""
@@ -36,3 +36,20 @@ def quirks_of(model: str, base: Quirks, facts: Facts | None = None) -> Quirks:
         "tools_by": _DIALECTS.get(facts.tools_with_reasoning or "", ""),
     }
     return structs.replace(base, **known)
+
+
+_MEDIA = ("image", "document", "audio", "video")
+
+
+def ability_of(facts: Facts) -> Ability:
+    """What is known to be missing, as `policy.needs` asks for it."""
+    lacks = {name for name in ("tools", "parallel_tools", "json_schema", "streaming") if getattr(facts, name) is False}
+    if facts.tools is False:
+        lacks.add("parallel_tools")
+    if facts.inputs is not None:
+        lacks |= {medium for medium in _MEDIA if medium not in facts.inputs}
+    if facts.outputs == ("embedding",):
+        lacks.add("text")
+    if facts.reasoning == "none":
+        lacks.add("reasoning")
+    return Ability(frozenset(lacks), facts.input or facts.context, facts.output)

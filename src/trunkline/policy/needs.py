@@ -1,0 +1,198 @@
+"""What a request needs of a model, what a model lacks, and which of several targets can serve.
+
+The identity path never parses a body, so nothing is looked for that every target has: `Watch` holds what any target
+lacks, byte patterns tell whether a body may ask for it, and only then is it read. Not to find a need is harmless (the
+provider refuses); to invent one would not be, so a need counts only where a model is known to lack it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol, TypeVar
+
+from msgspec import Struct
+
+from trunkline.core.request import (
+    Audio,
+    CustomTool,
+    Document,
+    FileId,
+    Image,
+    Inline,
+    Message,
+    Part,
+    Request,
+    Tool,
+    ToolResult,
+    Url,
+    Video,
+)
+
+NAMES = {
+    "text": "answers in text",
+    "tools": "tools",
+    "parallel_tools": "parallel tool calls",
+    "image": "images",
+    "document": "documents",
+    "audio": "audio",
+    "video": "video",
+    "json_schema": "a JSON schema for the answer",
+    "reasoning": "reasoning",
+    "streaming": "streaming",
+    "input": "a prompt of this length",
+    "output": "an answer of this length",
+}
+"""Every need, as a sentence calls it."""
+
+SOFT = frozenset({"parallel_tools", "streaming", "output"})
+"""Needs for which a better target is taken, but no call refused: calls come one by one, answers come whole, and a
+provider says itself which limit it has."""
+LOSABLE = frozenset({"reasoning"})
+"""Needs that the caller may waive (`x-trunkline-strict: 0`): the answer is worth less, but it is one."""
+
+SURE = 2.0
+"""An estimate is refused for only where it is beyond doubt: this many times what fits."""
+
+_SIGNS = {
+    "tools": rb'"tools"|"functions"|"toolConfig"',
+    "parallel_tools": rb"parallel_tool",
+    "image": rb"image",
+    "document": rb"document|\"file\"|input_file|application/|file_data",
+    "audio": rb"audio",
+    "video": rb"video",
+    "json_schema": rb"json_schema|response_?[sS]chema|responseJsonSchema|output_format",
+    "reasoning": rb"reasoning|thinking|effort",
+    "streaming": rb"\"stream",
+    "output": rb"max_|maxO|maxT",
+    "text": rb"",
+}
+"""What a body of any family holds where it may ask for it. Written otherwise (with JSON escapes) it is overlooked."""
+
+MEDIA: dict[type, str] = {Image: "image", Document: "document", Audio: "audio", Video: "video"}
+_BYTES_PER_TOKEN = 4
+
+
+class Ability(Struct, frozen=True):
+    """What is known of a target. `input` and `output` in tokens, None where unknown."""
+
+    lacks: frozenset[str] = frozenset()
+    input: int | None = None
+    output: int | None = None
+
+
+ANY = Ability()
+"""Nothing is known to be missing."""
+
+
+class Able(Protocol):
+    @property
+    def ability(self) -> Ability: ...
+
+
+A = TypeVar("A", bound=Able)
+
+
+class Needs(Struct):
+    """`asked`: each need to the JSON path that asks for it. Tokens: `input` is an estimate, 0 where it was not made."""
+
+    asked: dict[str, str]
+    input: int = 0
+    output: int = 0
+
+
+def needs_of(request: Request, input: int = 0) -> Needs:
+    """All that a request asks of a model. `input`: the estimate of its tokens."""
+    asked = {"text": "model"}
+    if any(isinstance(tool, Tool | CustomTool) for tool in request.tools) and not _idle(request):
+        asked["tools"] = request.name_of("tools")
+        if request.parallel_tool_calls:
+            asked["parallel_tools"] = request.name_of("parallel_tool_calls")
+    if request.output is not None and request.output.kind == "json_schema":
+        asked["json_schema"] = request.name_of("output")
+    if _thinks(request):
+        asked["reasoning"] = request.name_of("reasoning")
+    if request.stream:
+        asked["streaming"] = "stream"
+    for part in _parts(request.messages):
+        need = _medium(part)
+        if need is not None:
+            asked.setdefault(need, part.at)
+    return Needs(asked, input, request.max_tokens or 0)
+
+
+def _idle(request: Request) -> bool:
+    return request.tool_choice is not None and request.tool_choice.mode == "none"
+
+
+def _thinks(request: Request) -> bool:
+    asked = request.reasoning
+    return asked is not None and asked.mode != "disabled" and asked.effort != "none" and asked.budget != 0
+
+
+def _parts(messages: Iterable[Message]) -> Iterator[Part]:
+    for message in messages:
+        for part in message.parts:
+            yield part
+            if isinstance(part, ToolResult):
+                yield from part.content
+
+
+def _medium(part: Part) -> str | None:
+    """A document that is text, or of a media type that says so, asks for nothing special."""
+    need = MEDIA.get(type(part))
+    if need == "document" and isinstance(part, Document):
+        source = part.source
+        media = source.media_type if isinstance(source, Inline | Url | FileId) else "text/plain"
+        return None if media is not None and media.startswith("text/") else need
+    return need
+
+
+def shortfall(needs: Needs, ability: Ability, slack: float = 1.0) -> list[str]:
+    """The needs that are known not to be met. `slack`: how far beyond its room an estimated prompt may go."""
+    short = [need for need in needs.asked if need in ability.lacks]
+    if ability.input is not None and needs.input > ability.input * slack:
+        short.append("input")
+    if ability.output is not None and needs.output > ability.output:
+        short.append("output")
+    return short
+
+
+class Watch(Struct, frozen=True):
+    """What to look for in the requests of one model, and how."""
+
+    signs: re.Pattern[bytes] | None
+    size: int | None
+    """Bytes of a body from which on its prompt may be too long."""
+
+    def suspects(self, body: bytes) -> bool:
+        """Whether this body may ask for what some target lacks."""
+        if self.size is not None and len(body) > self.size:
+            return True
+        return self.signs is not None and self.signs.search(body) is not None
+
+
+def watch(targets: Iterable[Able]) -> Watch:
+    abilities = [target.ability for target in targets]
+    lacking = {need for ability in abilities for need in ability.lacks}
+    if any(ability.output is not None for ability in abilities) and len(abilities) > 1:
+        lacking.add("output")
+    signs = b"|".join(_SIGNS[need] for need in sorted(lacking) if need in _SIGNS)
+    rooms = [ability.input for ability in abilities if ability.input is not None]
+    size = min(rooms) * _BYTES_PER_TOKEN if rooms else None
+    return Watch(re.compile(signs) if lacking else None, size)
+
+
+def choose(targets: Sequence[A], needs: Needs, waived: bool = False) -> tuple[Sequence[A], list[str]]:
+    """(the targets that can serve, in their order; or none, and the needs that stand in the way, the fewest that do).
+
+    First those that lack nothing; where there is none, those that lack only what may be missing. `waived`: the caller
+    allows losses.
+    """
+    whole = [target for target in targets if not shortfall(needs, target.ability)]
+    if whole:
+        return whole, []
+    spared = SOFT | LOSABLE if waived else SOFT
+    short = [[need for need in shortfall(needs, target.ability, SURE) if need not in spared] for target in targets]
+    usable = [target for target, missing in zip(targets, short, strict=True) if not missing]
+    return (usable, []) if usable else ((), min(short, key=len))
