@@ -1,0 +1,8 @@
+"""The dialects, by name: a new one joins by a line."""
+
+from __future__ import annotations
+
+from trunkline.dialects import anthropic, openai_chat
+from trunkline.dialects.base import Dialect
+
+DIALECTS: dict[str, Dialect] = {each.name: each for each in (openai_chat.DIALECT, anthropic.DIALECT)}

@@ -1,0 +1,120 @@
+"""What a fuzzer does to a dialect: everything that bytes from outside can reach, and what reads its result.
+
+The first byte of an input chooses the action, the second the size of the pieces that a stream comes in; the rest is
+the body. Nothing but the declared errors may come out: a client's mistake as `ClientError`, an upstream's as
+`UpstreamError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from trunkline.core.call import Addressed
+from trunkline.core.errors import ClientError, UpstreamError
+from trunkline.core.events import Event
+from trunkline.core.request import Request
+from trunkline.dialects.base import Dialect, Envelope, Quirks
+
+MAX_BODY = 64 * 1024
+"""Bytes of an input: what is larger takes long and finds no more."""
+MODEL = "m"
+ADDRESSED = Addressed(MODEL)
+
+Action = Callable[[Dialect, list[Dialect], bytes, int], None]
+
+
+def pieces(data: bytes, size: int) -> Iterable[bytes]:
+    """`size` 0: in one piece."""
+    return [data[at : at + size] for at in range(0, len(data), size)] if size else [data]
+
+
+def requests(dialect: Dialect, others: list[Dialect], body: bytes, _size: int) -> None:
+    peek = dialect.peek(body, ADDRESSED)
+    _write(dialect.read_request(body, peek), others)
+    dialect.patch(body, "another", peek, Quirks())
+
+
+def count_requests(dialect: Dialect, _others: list[Dialect], body: bytes, _size: int) -> None:
+    dialect.read_count_request(body, dialect.peek(body, ADDRESSED))
+
+
+def _write(request: Request, others: list[Dialect]) -> None:
+    for other in others:
+        lost: list[str] = []
+        try:
+            other.write_request(request, MODEL, Quirks(), lost)
+        except ClientError:
+            pass
+
+
+def streams(dialect: Dialect, others: list[Dialect], data: bytes, size: int) -> None:
+    reader = dialect.reader(True)
+    events = [event for piece in pieces(data, size) for event in reader.feed(piece)] + list(reader.eof())
+    _retell(events, others, stream=True)
+
+
+def answers(dialect: Dialect, others: list[Dialect], data: bytes, _size: int) -> None:
+    reader = dialect.reader(False)
+    _retell([*reader.feed(data), *reader.eof()], others, stream=False)
+
+
+def _retell(events: list[Event], others: list[Dialect], stream: bool) -> None:
+    for other in others:
+        writer = other.writer(Envelope(stream, model=MODEL))
+        for event in events:
+            writer.feed(event)
+        writer.eof()
+
+
+def stream_taps(dialect: Dialect, _others: list[Dialect], data: bytes, size: int) -> None:
+    tap = dialect.tap(dialect.peek(b'{"model":"m","messages":[],"stream":true}', Addressed(MODEL, stream=True)))
+    for piece in pieces(data, size):
+        tap.feed(piece)
+    tap.eof()
+
+
+def answer_taps(dialect: Dialect, _others: list[Dialect], data: bytes, _size: int) -> None:
+    dialect.tap(dialect.peek(b'{"model":"m","messages":[]}', ADDRESSED)).feed(data)
+
+
+def errors(dialect: Dialect, others: list[Dialect], body: bytes, size: int) -> None:
+    error = dialect.read_error(400 + size, [(b"retry-after", body[:8]), (b"x-amzn-errortype", body[:16])], body)
+    for other in others:
+        other.write_error(error, "req_1")
+        other.stream_error(error, "req_1")
+        other.error_headers(error)
+
+
+def counts(dialect: Dialect, _others: list[Dialect], body: bytes, _size: int) -> None:
+    try:
+        dialect.read_count(body)
+    except NotImplementedError:
+        pass
+
+
+ACTIONS: dict[str, Action] = {
+    "request": requests,
+    "count request": count_requests,
+    "stream": streams,
+    "answer": answers,
+    "stream tap": stream_taps,
+    "answer tap": answer_taps,
+    "error": errors,
+    "count": counts,
+}
+_LISTED = tuple(ACTIONS.values())
+
+
+def one_input(dialect: Dialect, others: list[Dialect], data: bytes) -> None:
+    """Raises whatever is not declared."""
+    if len(data) < 2:
+        return
+    try:
+        _LISTED[data[0] % len(_LISTED)](dialect, others, data[2 : MAX_BODY + 2], data[1])
+    except (ClientError, UpstreamError):
+        pass
+
+
+def seed(action: str, body: bytes, size: int = 0) -> bytes:
+    """An input that starts with this action on this body."""
+    return bytes([list(ACTIONS).index(action), size]) + body

@@ -1,0 +1,26 @@
+"""A few seconds of what `make fuzz` does for as long as one likes: no input brings out an undeclared error."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.fuzz.dialects import DIALECTS
+
+RUNS = 4000
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="atheris is not here: nothing is fuzzed")
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_no_input_brings_out_an_undeclared_error(dialect: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.fuzz", dialect, "--runs", str(RUNS)]
+    done = subprocess.run(
+        command, cwd=tmp_path, env={"PYTHONPATH": str(ROOT), "PATH": ""}, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert f"number_of_executed_units: {RUNS}" in done.stderr
