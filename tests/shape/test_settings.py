@@ -11,7 +11,6 @@ SRC = Path(__file__).parents[2] / "src" / "trunkline"
 
 UNREAD = frozenset(
     {
-        "weight",  # refused until there is a strategy that reads it
         "hot",  # one value only, for now
         "strategy",  # likewise
     }

@@ -98,6 +98,8 @@ class Attempt(Struct, omit_defaults=True):
     status: int = 0
     reason: str | None = None
     """Why it did not become the answer, or why that broke off: an error code; None for one that went well."""
+    credential: str | None = None
+    """Which of the provider's credentials answered, where it has several: `credential 2 of 3`."""
 
 
 class Entry(Struct, omit_defaults=True):
