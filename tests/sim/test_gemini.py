@@ -1,4 +1,4 @@
-"""The official Google SDK against the simulator: AI Studio and Vertex, streams, tools, thoughts, counting, embeddings."""
+"""The official Google SDK against the simulator: AI Studio and Vertex, streams, tools, thoughts, counting, vectors."""
 
 from __future__ import annotations
 

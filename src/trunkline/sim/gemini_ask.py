@@ -17,7 +17,7 @@ MEDIA_TOKENS = 258
 """What one image or file costs; the real price depends on its size."""
 PER_CONTENT = 1
 
-_TYPES: dict[Any, str] = dict(enumerate(("string", "string", "number", "integer", "boolean", "array", "object", "null")))
+_TYPES: dict[Any, str] = dict(enumerate("string string number integer boolean array object null".split()))
 """The numbers of the enum, which JSON may give instead of names."""
 
 
