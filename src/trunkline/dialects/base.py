@@ -43,8 +43,22 @@ class Quirks(Struct, frozen=True):
     """Anthropic: the model continues a conversation that ends with an assistant message."""
     developer_role: bool = True
     """Chat: whether role `developer` is known; `system` is sent otherwise."""
+    thinking_budget: bool = False
+    """Gemini: thinking is asked for by a number of tokens; by a level otherwise."""
+    signed_calls: bool = False
+    """Gemini: the first call of a turn must bring the signature that it came with."""
+    media_results: bool = False
+    """Gemini: a function's result may hold images and documents; they follow the results otherwise."""
+    json_with_tools: bool = True
+    """Gemini: JSON may be asked for beside functions."""
+    json_schema: bool = True
+    """Gemini: JSON Schema is taken as it is; the service's own `Schema` otherwise."""
+    counts_whole: bool = True
+    """Gemini: countTokens takes a whole request in `generateContentRequest` (AI Studio); its fields otherwise."""
     encrypted_thoughts: bool = False
     """Responses: the model thinks, and gives its thoughts encrypted where it is asked for them."""
+    known_as: str = ""
+    """Which model it really is, where the name it is called by is opaque (a deployment, an inference profile)."""
     tools_by: str = ""
     """The dialect in which alone the model calls tools while it thinks."""
 
