@@ -76,6 +76,7 @@ class Raw(NamedTuple):
         return [event for event in self.body.replace(b"\r\n", b"\n").split(b"\n\n") if event]
 
 
+VERSIONED = "?api-version=2024-10-21"
 BEARER = b"authorization: Bearer k\r\n"
 CREDENTIALS = {
     "/v1/chat/completions": BEARER,
@@ -90,9 +91,10 @@ async def raw(
     """Send one request by hand and read until the connection ends."""
     asked = {} if body.keys() & {"input", "prompt"} else {"messages": HELLO}
     content = msgspec.json.encode({"model": "sim-small", **asked, **body})
+    target = f"{path}{VERSIONED}" if "/deployments/" in path else path
     reader, writer = await asyncio.open_connection(sim.host, sim.port)
     writer.write(
-        f"POST {path} HTTP/1.1\r\nhost: sim\r\nconnection: close\r\nx-sim-fault: {cues}\r\n".encode()
+        f"POST {target} HTTP/1.1\r\nhost: sim\r\nconnection: close\r\nx-sim-fault: {cues}\r\n".encode()
         + CREDENTIALS.get(path, BEARER) + b"content-length: %d\r\n\r\n" % len(content) + content
     )  # fmt: skip
     received, end = b"", "eof"

@@ -26,6 +26,7 @@ SAFE = {
     "sexual": {"filtered": False, "severity": "safe"},
     "violence": {"filtered": False, "severity": "safe"},
 }
+FILTERED = {**SAFE, "hate": {"filtered": True, "severity": "high"}}
 PROMPT_FILTER = [
     {"prompt_index": 0, "content_filter_results": {**SAFE, "jailbreak": {"filtered": False, "detected": False}}}
 ]
@@ -104,8 +105,13 @@ def _choice(said: Saying, index: int, answer: Answer) -> dict[str, Any]:
         "finish_reason": REASONS[answer.reason],
     }
     if said.azure:
-        choice["content_filter_results"] = SAFE
+        choice["content_filter_results"] = filters(answer)
     return choice
+
+
+def filters(answer: Answer) -> dict[str, Any]:
+    """Azure's report of what it filtered in an answer."""
+    return FILTERED if answer.reason == "filtered" else SAFE
 
 
 def call_id(answer: str, choice: int, number: int) -> str:
@@ -145,7 +151,8 @@ def _chunks(said: Saying) -> Iterator[Step]:
         frame = _Frame(b"data: " + head + b',"choices":[{"index":%d,"delta":' % index, tail, said.azure)
         yield from _deltas(said, frame, index, answer)
         last = index == len(said.answers) - 1
-        finish = f',"logprobs":null,"finish_reason":"{REASONS[answer.reason]}"}}]'.encode()
+        filtered = b',"content_filter_results":' + encode(filters(answer)) if said.azure else b""
+        finish = f',"logprobs":null,"finish_reason":"{REASONS[answer.reason]}"'.encode() + filtered + b"}]"
         if last and said.usage_with_finish and said.usage is not None:
             yield frame.before + b"{}" + finish + b',"usage":' + encode(said.usage) + b"}\n\n"
         else:

@@ -10,7 +10,7 @@ from msgspec import Struct
 from trunkline.sim.exchange import Exchange, Pause, Step
 from trunkline.sim.faults import MAX_COUNT
 from trunkline.sim.openai import JSON, SSE
-from trunkline.sim.openai_answer import PROMPT_FILTER, SAFE, encode, logprob
+from trunkline.sim.openai_answer import PROMPT_FILTER, SAFE, encode, filters, logprob
 from trunkline.sim.persona import Answer, Ask, answer
 from trunkline.sim.problems import Problem
 from trunkline.sim.tokens import count
@@ -115,17 +115,23 @@ def _whole(said: _Saying) -> bytes:
     body = _head(said)
     if said.azure:
         body["prompt_filter_results"] = PROMPT_FILTER
-    body["choices"] = [
-        _choice(said, i, "".join(_pieces(one)), _reason(one), _pieces(one)) for i, one in enumerate(said.answers)
-    ]
+    body["choices"] = [_choice(said, i, _pieces(one), one) for i, one in enumerate(said.answers)]
     if said.usage is not None:
         body["usage"] = said.usage
     return encode(body)
 
 
-def _choice(said: _Saying, index: int, text: str, reason: str | None, pieces: list[str]) -> Json:
-    choice: Json = {"text": text, "index": index, "logprobs": _logprobs(said, pieces), "finish_reason": reason}
-    return {**choice, "content_filter_results": SAFE} if said.azure else choice
+def _choice(said: _Saying, index: int, pieces: list[str], ended: Answer | None) -> Json:
+    """A choice with these pieces of text. `ended`: the answer that ends with them."""
+    choice: Json = {
+        "text": "".join(pieces),
+        "index": index,
+        "logprobs": _logprobs(said, pieces),
+        "finish_reason": None if ended is None else REASONS.get(ended.reason, "stop"),
+    }
+    if said.azure:
+        choice["content_filter_results"] = SAFE if ended is None else filters(ended)
+    return choice
 
 
 def _logprobs(said: _Saying, pieces: list[str]) -> Json | None:
@@ -145,10 +151,6 @@ def _pieces(one: Answer) -> list[str]:
     return [piece for part in one.parts for piece in part.pieces]
 
 
-def _reason(one: Answer) -> str:
-    return REASONS.get(one.reason, "stop")
-
-
 def _stream(said: _Saying, counted: bool) -> Iterator[Step]:
     pace: tuple[Step, ...] = (Pause(1 / said.tps),) if said.tps else ()
     tail = {"usage": None} if counted else {}
@@ -159,8 +161,8 @@ def _stream(said: _Saying, counted: bool) -> Iterator[Step]:
     for index, one in enumerate(said.answers):
         for piece in _pieces(one):
             yield from pace
-            yield chunk([_choice(said, index, piece, None, [piece])], tail)
-        yield chunk([_choice(said, index, "", _reason(one), [])], tail)
+            yield chunk([_choice(said, index, [piece], None)], tail)
+        yield chunk([_choice(said, index, [], one)], tail)
     if counted and said.usage is not None:
         yield chunk([], {"usage": said.usage})
     yield b"data: [DONE]\n\n"

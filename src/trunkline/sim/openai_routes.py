@@ -21,9 +21,13 @@ from trunkline.sim import (
     openai_moderations,
     responses,
 )
+from trunkline.sim.asked import Asked
 from trunkline.sim.errors import Row
+from trunkline.sim.exchange import Exchange
 from trunkline.sim.family import AZURE_FAMILY, OPENAI_FAMILY, Family
+from trunkline.sim.problems import Problem
 from trunkline.sim.route import Plan, Route
+from trunkline.sim.turn import Turn
 
 _STREAM: dict[str, Any] = {
     "stream_error": responses.stream_error,
@@ -49,13 +53,43 @@ RESPONSES_FAMILY = _responses(OPENAI_FAMILY, unknown_model="no-model")
 AZURE_RESPONSES_FAMILY = _responses(AZURE_FAMILY)
 
 
+def _versioned(family: Family, **rows: Row) -> Family:
+    """Azure's older APIs: without `api-version` in the query there is nothing at their paths."""
+    nothing = {"no-resource": Row(404, None, "404", "Resource not found"), **rows}
+    style = structs.replace(family.errors, rows={**family.errors.rows, **nothing})
+
+    def guard(asked: Asked) -> None:
+        family.authenticate(asked)
+        if "api-version=" not in asked.query:
+            raise Problem(name="no-resource")
+
+    return structs.replace(family, errors=style, guard=guard)
+
+
+CLASSIC_FAMILY = _versioned(AZURE_FAMILY)
+CLASSIC_RESPONSES_FAMILY = _versioned(AZURE_RESPONSES_FAMILY)
+INFERENCE_FAMILY = _versioned(
+    AZURE_FAMILY,
+    **{
+        "404": Row(404, None, "unknown_model", "Unknown model: {model}"),
+        "429": Row(429, None, "RateLimitReached", "Your requests to {model} have exceeded rate limit.", retry=True),
+    },
+)
+"""The API of models that are not OpenAI's."""
+
+
+def _nothing(body: dict[str, Any], turn: Turn) -> Exchange:
+    raise Problem(name="no-resource")
+
+
 class _Operation:
-    """One operation as OpenAI's route and as Azure's."""
+    """One operation as OpenAI's route, as Azure's, and as that of Azure's older API."""
 
     def __init__(self, plan: Plan, method: str = "POST", **more: Any) -> None:
         responses_api = plan.__module__ == responses.__name__
         self.openai = Route(method, RESPONSES_FAMILY if responses_api else OPENAI_FAMILY, plan, **more)
         self.azure = Route(method, AZURE_RESPONSES_FAMILY if responses_api else AZURE_FAMILY, plan, **more)
+        self.classic = Route(method, CLASSIC_RESPONSES_FAMILY if responses_api else CLASSIC_FAMILY, plan, **more)
 
 
 _DEPLOYED = {
@@ -79,7 +113,10 @@ _OPERATIONS = {
     "moderations": _Operation(openai_moderations.plan),
     "models": _Operation(openai.plan_models, "GET"),
 }
-_INFERENCE = ("chat/completions", "embeddings")
+_INFERENCE = {
+    "chat/completions": Route("POST", INFERENCE_FAMILY, openai.plan),
+    "embeddings": Route("POST", INFERENCE_FAMILY, openai_embeddings.plan),
+}
 """Operations of the model inference API."""
 _KEPT = {
     r"responses/(?P<id>[^/]+)": (
@@ -93,19 +130,17 @@ _KEPT = {
 ROUTES: Mapping[str, Route] = {
     **{f"{prefix}/{name}": one.openai for prefix in ("/v1", "/openai/v1") for name, one in _OPERATIONS.items()},
     **{f"/azure/openai/v1/{name}": one.azure for name, one in _OPERATIONS.items()},
-    **{f"{prefix}/{name}": one.azure for prefix in ("/openai", "/azure/openai") for name, one in _RESPONSES.items()},
-    **{f"{prefix}/models/{name}": _DEPLOYED[name].azure for prefix in ("", "/azure") for name in _INFERENCE},
+    **{f"{prefix}/{name}": one.classic for prefix in ("/openai", "/azure/openai") for name, one in _RESPONSES.items()},
+    **{f"{prefix}/models/{name}": one for prefix in ("", "/azure") for name, one in _INFERENCE.items()},
 }
 
 PATTERNS: tuple[tuple[re.Pattern[str], Route], ...] = (
     *(
-        (re.compile(rf"(?:/azure)?/openai/deployments/(?P<model>[^/]+)/{name}"), one.azure)
+        (re.compile(rf"(?:/azure)?/openai/deployments/(?P<model>[^/]+)/{name}"), one.classic)
         for name, one in _DEPLOYED.items()
     ),
     *((re.compile(f"(?:/openai)?/v1/{path}"), one.openai) for path, several in _KEPT.items() for one in several),
-    *(
-        (re.compile(f"(?:/openai|/azure/openai|/azure/openai/v1)/{path}"), one.azure)
-        for path, several in _KEPT.items()
-        for one in several
-    ),
+    *((re.compile(f"/azure/openai/v1/{path}"), one.azure) for path, several in _KEPT.items() for one in several),
+    *((re.compile(f"(?:/azure)?/openai/{path}"), one.classic) for path, several in _KEPT.items() for one in several),
+    (re.compile("/azure/.*|/openai/deployments/.*"), Route("POST", CLASSIC_FAMILY, _nothing)),
 )

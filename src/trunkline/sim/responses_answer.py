@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from trunkline.sim.cache import Reuse
-from trunkline.sim.openai_answer import SAFE, logprob
+from trunkline.sim.openai_answer import SAFE, filters, logprob
 from trunkline.sim.persona import Answer, Part
 
 Json = dict[str, Any]
@@ -124,7 +124,7 @@ def _frame(said: Saying, state: str, output: list[Json], counted: Json | None) -
         "usage": counted,
     }  # fmt: skip
     if said.azure:
-        body["content_filters"] = _filters() if output else None
+        body["content_filters"] = _filters(said) if output else None
     return body
 
 
@@ -133,14 +133,19 @@ def _tool(tool: Json) -> Json:
     return {"strict": True, "description": None, **tool} if tool.get("type") == "function" else tool
 
 
-def _filters() -> list[Json]:
-    """Azure's report of what it filtered in the prompt and the answer: nothing."""
-    offsets = {"start_offset": 0, "end_offset": 0, "check_offset": 0}
+def _filters(said: Saying) -> list[Json]:
+    """Azure's report of what it filtered in the prompt and in the answer."""
+    prompt = {**SAFE, "jailbreak": {"detected": False, "filtered": False}}
     return [
-        {"blocked": False, "source_type": source, "content_filter_raw": [],
-         "content_filter_results": {**SAFE, **more}, "content_filter_offsets": offsets}
-        for source, more in (("prompt", {"jailbreak": {"detected": False, "filtered": False}}), ("completion", {}))
-    ]  # fmt: skip
+        _filter("prompt", prompt, False),
+        _filter("completion", filters(said.answer), said.answer.reason == "filtered"),
+    ]
+
+
+def _filter(source: str, results: Json, blocked: bool) -> Json:
+    offsets = {"start_offset": 0, "end_offset": 0, "check_offset": 0}
+    return {"blocked": blocked, "source_type": source, "content_filter_raw": [], "content_filter_results": results,
+            "content_filter_offsets": offsets}  # fmt: skip
 
 
 # ── Items ──────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from msgspec import structs
+
 from trunkline.sim import anthropic, bedrock_routes, gemini_routes, openai, openai_routes
 from trunkline.sim.family import ANTHROPIC_FAMILY
 from trunkline.sim.oauth_family import ENTRA, GOOGLE, METADATA
@@ -17,14 +19,16 @@ from trunkline.sim.route import Plan, Route
 
 _MESSAGES = Route("POST", ANTHROPIC_FAMILY, anthropic.plan)
 _COUNT = Route("POST", ANTHROPIC_FAMILY, anthropic.plan_count)
+_FOUNDRY = structs.replace(ANTHROPIC_FAMILY, credentials=(*ANTHROPIC_FAMILY.credentials, b"api-key"))
+"""Anthropic's API as Azure hosts it takes Azure's header, too."""
 _ANTHROPIC_MODELS = Route("GET", ANTHROPIC_FAMILY, anthropic.plan_models)
 
 ROUTES: Mapping[str, Route] = {
     **openai_routes.ROUTES,
     "/v1/messages": _MESSAGES,
     "/v1/messages/count_tokens": _COUNT,
-    "/anthropic/v1/messages": _MESSAGES,
-    "/anthropic/v1/messages/count_tokens": _COUNT,
+    "/anthropic/v1/messages": structs.replace(_MESSAGES, family=_FOUNDRY),
+    "/anthropic/v1/messages/count_tokens": structs.replace(_COUNT, family=_FOUNDRY),
     "/anthropic/v1/models": _ANTHROPIC_MODELS,
     "/token": GOOGLE,
     "/computeMetadata/v1/instance/service-accounts/default/token": METADATA,
