@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import msgspec
 
 from trunkline.core.call import Headers, Peek
-from trunkline.core.embedding import Embeddings, EmbedRequest, Item
+from trunkline.core.embedding import Embeddings, EmbedRequest, Item, Truncate
 from trunkline.core.errors import BadRequest, UpstreamProtocol
 
 MAX_TEXTS = 2048
@@ -78,6 +78,12 @@ def lose_of_items(request: EmbedRequest, lost: list[str], *attributes: str) -> N
     for name in attributes:
         if any(getattr(item, name) is not None for item in request.items):
             lost.append(request.said.get(name, name))
+
+
+def lose_truncation(request: EmbedRequest, lost: list[str], *known: Truncate) -> None:
+    """Report a way of cutting long texts that is none of those which the target knows."""
+    if request.truncate is not None and request.truncate not in known:
+        lose(request, lost, "truncate")
 
 
 def checked(request: EmbedRequest, at: str) -> EmbedRequest:

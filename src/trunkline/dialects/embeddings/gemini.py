@@ -21,6 +21,7 @@ from trunkline.dialects.embeddings.base import (
     encode,
     lose,
     lose_of_items,
+    lose_truncation,
     peeked,
     read_json,
     said,
@@ -47,6 +48,7 @@ _SETTINGS = {
     "purpose": "taskType", "title": "title", "dimensions": "outputDimensionality", "truncate": "autoTruncate",
 }  # fmt: skip
 _CUTS: dict[bool | None, Truncate | None] = {None: None, True: "end", False: "none"}
+_CUT_WORDS: dict[Truncate, bool] = {"end": True, "none": False}
 
 
 class _Values(Struct):
@@ -138,8 +140,7 @@ class Gemini(Format):
 
     def write_request(self, request: EmbedRequest, model: str, lost: list[str]) -> bytes:
         lose(request, lost, "user", "normalize")
-        if request.truncate == "start" or (not self._nested and request.truncate is not None):
-            lose(request, lost, "truncate")
+        lose_truncation(request, lost, *(_CUT_WORDS if self._nested else ()))
         lost += request.extra
         rows = [self._written(item, request, model) for item in request.items]
         if _prompted(model) and any(item.title and item.purpose != "document" for item in request.items):
@@ -162,8 +163,8 @@ class Gemini(Format):
                 settings["title"] = item.title
         if request.dimensions is not None:
             settings["outputDimensionality"] = request.dimensions
-        if self._nested and request.truncate in {"none", "end"}:
-            settings["autoTruncate"] = request.truncate == "end"
+        if self._nested and request.truncate in _CUT_WORDS:
+            settings["autoTruncate"] = _CUT_WORDS[request.truncate]
         content = {"parts": [{"text": text}]}
         if not self._nested:
             return {"content": content, **settings}

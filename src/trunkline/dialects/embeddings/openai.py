@@ -16,6 +16,7 @@ from trunkline.dialects.embeddings.base import (
     encode,
     lose,
     lose_of_items,
+    lose_truncation,
     peeked,
     read_json,
     said,
@@ -76,7 +77,8 @@ class OpenAI(Format):
 
     def write_request(self, request: EmbedRequest, model: str, lost: list[str]) -> bytes:
         """`float` is asked for: the one encoding that every compatible host has."""
-        lose(request, lost, "truncate", "normalize")
+        lose(request, lost, "normalize")
+        lose_truncation(request, lost, "none")
         lose_of_items(request, lost, "purpose", "title")
         lost += request.extra
         body: dict[str, Any] = {"model": model, "input": [item.text for item in request.items]}

@@ -11,12 +11,13 @@ from msgspec import Struct
 
 from trunkline.core.call import Headers, Peek
 from trunkline.core.embedding import Embeddings, EmbedRequest, Item, Truncate
-from trunkline.dialects.embeddings.base import Format, checked, encode, lose, peeked, read_json, said
+from trunkline.dialects.embeddings.base import Format, checked, encode, lose, lose_truncation, peeked, read_json, said
 from trunkline.dialects.embeddings.purposes import GEMINI, read_purpose
 from trunkline.dialects.fields import Fields, decode_object
 
 MAX_INSTANCES = 250
 _CUTS: dict[bool | None, Truncate | None] = {None: None, True: "end", False: "none"}
+_CUT_WORDS: dict[Truncate, bool] = {"end": True, "none": False}
 
 
 class _Statistics(Struct):
@@ -69,15 +70,14 @@ class Predict(Format):
 
     def write_request(self, request: EmbedRequest, model: str, lost: list[str]) -> bytes:
         lose(request, lost, "user", "normalize")
-        if request.truncate == "start":
-            lose(request, lost, "truncate")
+        lose_truncation(request, lost, *_CUT_WORDS)
         lost += request.extra
         body: dict[str, Any] = {"instances": [_instance(item) for item in request.items]}
         parameters: dict[str, Any] = {}
         if request.dimensions is not None:
             parameters["outputDimensionality"] = request.dimensions
-        if request.truncate in {"none", "end"}:
-            parameters["autoTruncate"] = request.truncate == "end"
+        if request.truncate in _CUT_WORDS:
+            parameters["autoTruncate"] = _CUT_WORDS[request.truncate]
         if parameters:
             body["parameters"] = parameters
         return encode(body)

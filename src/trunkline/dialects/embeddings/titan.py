@@ -19,6 +19,7 @@ from trunkline.dialects.embeddings.base import (
     encode,
     lose,
     lose_of_items,
+    lose_truncation,
     peeked,
     read_json,
     said,
@@ -54,7 +55,8 @@ class Titan(Format):
 
     def write_request(self, request: EmbedRequest, model: str, lost: list[str]) -> bytes:
         """The first generation takes the text and nothing else."""
-        lose(request, lost, "user", "truncate")
+        lose(request, lost, "user")
+        lose_truncation(request, lost, "none")
         lose_of_items(request, lost, "purpose", "title")
         lost += request.extra
         body: dict[str, Any] = {"inputText": request.items[0].text}
