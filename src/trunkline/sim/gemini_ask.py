@@ -17,8 +17,8 @@ MEDIA_TOKENS = 258
 """What one image or file costs; the real price depends on its size."""
 PER_CONTENT = 1
 
-_TYPES: dict[Any, str] = dict(enumerate("string string number integer boolean array object null".split()))
-"""The numbers of the enum, which JSON may give instead of names."""
+_TYPES = {1: "string", 2: "number", 3: "integer", 4: "boolean", 5: "array", 6: "object", 7: "null"}
+"""The enum's numbers, which JSON may give instead of names."""
 
 
 def ask_of(body: Json, turn: Turn) -> Ask:
@@ -77,7 +77,10 @@ def lowered(schema: Any) -> Any:
         key: {name: lowered(one) for name, one in value.items()} if key == "properties" else lowered(value)
         for key, value in schema.items()
     }
-    return {**plain, "type": _TYPES.get(plain["type"], str(plain["type"]).lower())} if "type" in plain else plain
+    if "type" not in plain:
+        return plain
+    kind: Any = plain["type"]
+    return {**plain, "type": _TYPES.get(kind) or str(kind).lower()}
 
 
 def _schema(config: Json) -> Json | None:
