@@ -180,6 +180,11 @@ def _simulated(host: str, port: int) -> dict[str, ProviderSettings]:
     return {
         "sim": ProviderSettings(kind="openai", base_url=f"{address}/v1", api_key=key, models=models),
         "sim-anthropic": ProviderSettings(kind="anthropic", base_url=address, api_key=key, models=models),
+        "sim-bedrock": ProviderSettings(kind="bedrock", base_url=address, api_key=key, models=models),
+        "sim-gemini": ProviderSettings(kind="gemini", base_url=address, api_key=key, models=models),
+        "sim-vertex": ProviderSettings(
+            kind="vertex", base_url=address, api_key=key, project="simulated", models=models
+        ),
         "sim-azure": ProviderSettings(
             kind="azure", endpoint=address, api_key=key, api_version="2024-10-21", models=models
         ),

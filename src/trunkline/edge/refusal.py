@@ -11,7 +11,7 @@ from typing import Any
 
 from trunkline.core.call import Headers
 from trunkline.core.errors import GatewayError, MethodNotAllowed, UpstreamError
-from trunkline.dialects import anthropic, openai_chat
+from trunkline.dialects import anthropic, composed, gemini, openai_chat
 from trunkline.dialects.base import Dialect
 
 MISTAKE = "The gateway made a mistake; its log says more."
@@ -21,15 +21,24 @@ _HIDDEN = frozenset({"authentication", "permission", "billing"})
 _PASSED_ON = frozenset({b"retry-after-ms", b"x-should-retry"})
 
 
+_TELLING: tuple[tuple[frozenset[bytes], Dialect], ...] = (
+    (frozenset({b"anthropic-version"}), anthropic.DIALECT),
+    (frozenset({b"x-goog-api-key", b"x-goog-api-client", b"x-goog-user-project"}), gemini.DIALECT),
+    (frozenset({b"amz-sdk-invocation-id", b"x-amz-date"}), composed.CONVERSE),
+)
+"""Header fields that one family's SDKs alone send."""
+
+
 def family(headers: Headers) -> Dialect:
-    """Whose SDK asks: Anthropic's always says its version."""
-    return anthropic.DIALECT if any(name == b"anthropic-version" for name, _ in headers) else openai_chat.DIALECT
+    """Whose SDK asks; OpenAI's is the one that says nothing in particular."""
+    names = {name for name, _ in headers}
+    return next((dialect for telling, dialect in _TELLING if telling & names), openai_chat.DIALECT)
 
 
 def identified(request_id: str) -> Headers:
-    """The header fields in which the SDKs of both families look for a request's id."""
+    """The header fields in which the families' SDKs look for a request's id."""
     given = request_id.encode()
-    return [(b"x-request-id", given), (b"request-id", given)]
+    return [(b"x-request-id", given), (b"request-id", given), (b"x-amzn-requestid", given)]
 
 
 async def refuse(

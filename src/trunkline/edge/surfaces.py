@@ -11,7 +11,7 @@ import re
 from msgspec import Struct
 
 from trunkline.core.call import Addressed, Operation
-from trunkline.dialects import anthropic, openai_chat, openai_responses
+from trunkline.dialects import anthropic, composed, gemini, openai_chat, openai_responses
 from trunkline.dialects.base import Dialect
 
 MAX_PATH = 2048
@@ -51,6 +51,35 @@ def _openai(base: str) -> tuple[Surface, ...]:
     )
 
 
+def _bedrock(model: str) -> tuple[Surface, ...]:
+    """Amazon's paths below that of a model."""
+    return (
+        Surface(f"{model}/converse", composed.CONVERSE),
+        Surface(f"{model}/converse-stream", composed.CONVERSE, stream=True),
+        Surface(f"{model}/count-tokens", composed.CONVERSE, "count_tokens"),
+    )
+
+
+def _gemini(models: str) -> tuple[Surface, ...]:
+    """Google's paths below those of the models."""
+    return (
+        Surface(f"{models}/{{model}}:generateContent", gemini.DIALECT),
+        Surface(f"{models}/{{model}}:streamGenerateContent", gemini.DIALECT, stream=True),
+        Surface(f"{models}/{{model}}:countTokens", gemini.DIALECT, "count_tokens"),
+    )
+
+
+def _claude(models: str) -> tuple[Surface, ...]:
+    """Claude's paths on Vertex AI."""
+    return (
+        Surface(f"{models}/count-tokens:rawPredict", composed.VERTEX_CLAUDE_COUNT, "count_tokens"),
+        Surface(f"{models}/{{model}}:rawPredict", composed.VERTEX_CLAUDE),
+        Surface(f"{models}/{{model}}:streamRawPredict", composed.VERTEX_CLAUDE, stream=True),
+    )
+
+
+_IN_PROJECT = "projects/{project}/locations/{location}"
+
 SURFACES: tuple[Surface, ...] = (
     Surface("/v1/chat/completions", openai_chat.DIALECT),
     Surface("/v1/responses", openai_responses.DIALECT),
@@ -62,8 +91,20 @@ SURFACES: tuple[Surface, ...] = (
     *_openai("/v1"),
     *_openai("/openai/v1"),
     *_openai("/openai/deployments/{model}"),
+    *_bedrock("/model/{model}"),
+    *_gemini("/v1beta/models"),
+    *_gemini("/v1/models"),
+    *_claude(f"/v1/{_IN_PROJECT}/publishers/anthropic/models"),
+    *_gemini(f"/v1beta1/{_IN_PROJECT}/publishers/{{publisher}}/models"),
+    *_gemini(f"/v1/{_IN_PROJECT}/publishers/{{publisher}}/models"),
+    *_gemini("/v1beta1/publishers/{publisher}/models"),
+    *_gemini("/v1/publishers/{publisher}/models"),
 )
 
+GOOGLE = "google"
+"""The publisher of Google's own models on Vertex AI."""
+_SSE = re.compile(rb"(?:^|&)(?:%24|\$)?alt=sse(?:&|$)")
+"""Google streams an array unless it is asked for events."""
 _BLANK = re.compile(r"\{(\w+)\}")
 
 
@@ -108,4 +149,8 @@ def find(path: str, method: str, query: bytes) -> tuple[Surface, Addressed] | No
 
 
 def _addressed(surface: Surface, said: dict[str, str], query: bytes) -> Addressed:
-    return Addressed(said.get("model", ""), surface.stream, "", said.get("id", ""))
+    model, publisher = said.get("model", ""), said.get("publisher", GOOGLE)
+    if publisher != GOOGLE:
+        model = f"{publisher}/{model}"  # what Google's SDK makes of a name with a slash: it may be one of ours
+    framing = gemini.ARRAY if surface.stream and surface.dialect is gemini.DIALECT and not _SSE.search(query) else ""
+    return Addressed(model, surface.stream, framing, said.get("id", ""))

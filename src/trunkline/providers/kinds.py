@@ -12,7 +12,7 @@ from msgspec import Struct, structs
 
 from trunkline.core.call import Headers
 from trunkline.core.request import Request
-from trunkline.dialects import anthropic, openai_chat, openai_responses
+from trunkline.dialects import anthropic, composed, gemini, openai_chat, openai_responses
 from trunkline.dialects.anthropic import api_version
 from trunkline.dialects.base import Dialect, Quirks
 from trunkline.providers.hosts import HOSTS, PLAIN
@@ -125,6 +125,72 @@ _MESSAGES = Api(
     translated=_anthropic_headers,
 )
 
+_ON_BEDROCK = r"([a-z-]+\.)?"
+"""What may stand before a maker's name there: the regions of an inference profile."""
+
+_BEDROCK = (
+    structs.replace(
+        _MESSAGES,
+        paths={what: f"/anthropic{path}" for what, path in _MESSAGES.paths.items()},
+        models=_ON_BEDROCK + r"anthropic\.claude-(?!v\d|instant|3)",
+        translated=lambda request: [(b"anthropic-version", b"2023-06-01")],  # newer models alone know the newer one
+    ),
+    structs.replace(_chat("/openai/v1/chat/completions"), models=_ON_BEDROCK + r"openai\."),
+    structs.replace(_responses("/openai/v1"), models=_ON_BEDROCK + r"openai\."),
+    Api(
+        composed.CONVERSE,
+        {
+            "generate": "/model/{model}/converse",
+            "stream": "/model/{model}/converse-stream",
+            "count_tokens": "/model/{model}/count-tokens",
+        },
+        thoughts=True,
+    ),
+)
+"""Its own surfaces of Anthropic's and OpenAI's formats come first, for the models that have them: nothing is lost on
+the way there. Converse has all models."""
+
+_GEMINI_3 = Quirks(signed_calls=True, media_results=True, developer_role=False)
+"""What Google's models of today want; those before Gemini 3 are told apart by their names."""
+
+
+def _gemini(models: str) -> Api:
+    """`models`: where the models are."""
+    return Api(
+        gemini.DIALECT,
+        {
+            "generate": f"{models}/{{model}}:generateContent",
+            "stream": f"{models}/{{model}}:streamGenerateContent?alt=sse",
+            f"stream:{gemini.ARRAY}": f"{models}/{{model}}:streamGenerateContent",
+            "count_tokens": f"{models}/{{model}}:countTokens",
+        },
+        thoughts=True,
+    )
+
+
+_ON_VERTEX = "/v1/projects/{project}/locations/{location}"
+_VERTEX_CLAUDE = f"{_ON_VERTEX}/publishers/anthropic/models"
+_VERTEX = (
+    structs.replace(_gemini(f"{_ON_VERTEX}/publishers/google/models"), models=r"(?!claude-)[^/]+$"),
+    Api(
+        composed.VERTEX_CLAUDE,
+        {
+            "generate": f"{_VERTEX_CLAUDE}/{{model}}:rawPredict",
+            "stream": f"{_VERTEX_CLAUDE}/{{model}}:streamRawPredict",
+        },
+        models=r"claude-",
+        forward=frozenset({b"anthropic-beta"}),
+    ),
+    Api(
+        composed.VERTEX_CLAUDE_COUNT,
+        {"count_tokens": f"{_VERTEX_CLAUDE}/count-tokens:rawPredict"},
+        models=r"claude-",
+        forward=frozenset({b"anthropic-beta"}),
+    ),
+    structs.replace(_chat(f"{_ON_VERTEX}/endpoints/openapi/chat/completions"), models=r".+/"),
+)
+"""Google's own models, Claude, and by OpenAI's format those of others, whose names are `publisher/model`."""
+
 _COMPATIBLE = Api(openai_chat.DIALECT, _beside("/chat/completions"))
 
 KINDS: dict[str, Kind] = {
@@ -143,30 +209,23 @@ KINDS: dict[str, Kind] = {
         models=r"claude-",
     ),
     "gemini": Kind(
-        apis=(_chat("/v1beta/openai/chat/completions"),),
+        apis=(_gemini("/v1beta/models"), _chat("/v1beta/openai/chat/completions")),
         base_url="https://generativelanguage.googleapis.com",
         sign=x_goog_api_key,
         prices="google",
         models=r"gemini-",
-        quirks=PLAIN,
+        quirks=_GEMINI_3,
     ),
     "vertex": Kind(
-        apis=(_chat("/v1/projects/{project}/locations/{location}/endpoints/openapi/chat/completions"),),
+        apis=_VERTEX,
         base_url="https://{location}-aiplatform.googleapis.com",
         sign=bearer,
         prices="google",
         account="google",
-        quirks=PLAIN,
+        quirks=structs.replace(_GEMINI_3, counts_whole=False),
     ),
     "bedrock": Kind(
-        apis=(
-            structs.replace(
-                _MESSAGES,
-                paths={what: f"/anthropic{path}" for what, path in _MESSAGES.paths.items()},
-                models=r"([a-z-]+\.)?anthropic\.",
-            ),
-            _chat("/openai/v1/chat/completions"),
-        ),
+        apis=_BEDROCK,
         base_url="https://bedrock-runtime.{region}.amazonaws.com",
         sign=bearer,
         prices="aws",

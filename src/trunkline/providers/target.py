@@ -70,7 +70,8 @@ class BoundApi(Struct, frozen=True):
     def path(self, operation: Operation, peek: Peek) -> bytes | None:
         """Where to ask; None where this cannot be asked."""
         if operation == "generate" and peek.stream:
-            return self.paths.get(f"stream:{peek.framing}" if peek.framing else "stream") or self.paths.get(operation)
+            ways = (f"stream:{peek.framing}", "stream", operation)
+            return next((self.paths[way] for way in ways if way in self.paths), None)
         return self.paths.get(operation)
 
     def at(self, operation: Operation, form: str) -> bytes | None:
@@ -198,7 +199,7 @@ def target(provider: Provider, model: str, base_model: str | None = None) -> Tar
         name=f"{provider.name}/{model}",
         provider=provider,
         model=model,
-        quirks=quirks_of(known, provider.kind.quirks, facts),
+        quirks=structs.replace(quirks_of(known, provider.kind.quirks, facts), known_as=base_model or ""),
         price_model=None if provider.prices == FREE else f"{provider.prices}:{facts.price_model or known}",
         apis=tuple(_bound(api, provider.path, blanks) for api in serving or provider.kind.apis),
         facts=facts,
