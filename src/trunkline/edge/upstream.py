@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from trunkline.core.call import Call, Operation
 from trunkline.core.reply import Reply
+from trunkline.edge.learned import LearningSender, Lessons
 from trunkline.edge.operations.count import Count
 from trunkline.edge.operations.embed import Embed
 from trunkline.edge.operations.generate import Generate
@@ -22,8 +23,9 @@ class Upstream:
 
     def __init__(self, transport: Transport, patience: float) -> None:
         sender = Sender(transport)
+        self.lessons = Lessons()
         self._operations: Mapping[Operation, Do] = {
-            "generate": Generate(sender, patience),
+            "generate": Generate(LearningSender(sender, self.lessons), patience),
             "count_tokens": Count(sender),
             "embed": Embed(sender),
             **dict.fromkeys(("moderate", "image", "speech", "transcribe"), Passthrough(sender)),

@@ -13,9 +13,8 @@ from trunkline.core.errors import UpstreamBroken
 from trunkline.core.reply import Flow, Reply
 from trunkline.dialects.base import Envelope
 from trunkline.edge.flows import Translation
-from trunkline.edge.operations.asking import is_identity, passed, translated
+from trunkline.edge.operations.asking import Asks, is_identity, passed, translated
 from trunkline.edge.operations.body import Body, Nothing
-from trunkline.edge.sender import Sender
 from trunkline.edge.transport.base import Response
 from trunkline.providers.target import BoundApi
 
@@ -24,7 +23,7 @@ class Generate:
     """`patience`: seconds to wait for a stream's first bytes before the answer is committed without them, so that the
     client can be kept alive with pings."""
 
-    def __init__(self, sender: Sender, patience: float) -> None:
+    def __init__(self, sender: Asks, patience: float) -> None:
         self._sender = sender
         self._patience = patience
 

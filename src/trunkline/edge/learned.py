@@ -1,0 +1,151 @@
+"""What targets have been seen to refuse, so that it is not asked of them again.
+
+A provider that answers 400 because of one parameter is asked once more without it, and the parameter is remembered for
+that target: renamed where the provider said how, left out where nothing is lost, or where the caller takes losses (any
+translated call that is not strict; on the identity path, only `x-trunkline-strict: 0`). Each process learns for itself;
+what it has learned expires, because providers change their minds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from trunkline.core.call import Attempt, Call, Headers
+from trunkline.core.errors import UpstreamError
+from trunkline.dialects.mapping import FIELDS
+from trunkline.dialects.refused import Edit, Refused, read_refusal, without
+from trunkline.edge.operations.asking import is_identity
+from trunkline.edge.sender import Sender
+from trunkline.edge.transport.base import Response
+
+LIFETIME = 3600.0
+"""Seconds that a lesson holds."""
+MAX_TARGETS = 1024
+MAX_LESSONS = 16
+"""Of one target."""
+MAX_TRIES = 3
+"""Of one request at one target: a provider names one parameter at a time."""
+
+_OURS = "stream_options"
+"""A field that the gateway sets for itself, where the caller did not ask for usage."""
+_VERSION = b"anthropic-version"
+"""What is refused may depend on it."""
+
+Key = tuple[str, str, bytes]
+"""Target, dialect and API version."""
+
+
+class Lesson(Struct, frozen=True):
+    refused: Refused
+    until: float
+    """Monotonic clock, seconds."""
+
+
+class Lessons:
+    """Per target, in memory; the least recently used target is forgotten first."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[Key, list[Lesson]] = OrderedDict()
+
+    def of(self, key: Key, now: float) -> list[Refused]:
+        lessons = self._known.get(key)
+        if lessons is None:
+            return []
+        self._known.move_to_end(key)
+        lessons[:] = [each for each in lessons if each.until > now]
+        if not lessons:
+            del self._known[key]
+        return [each.refused for each in lessons]
+
+    def add(self, key: Key, refused: Refused, now: float) -> None:
+        lessons = self._known.setdefault(key, [])
+        lessons[:] = [each for each in lessons if each.refused != refused][-(MAX_LESSONS - 1) :]
+        lessons.append(Lesson(refused, now + LIFETIME))
+        if len(self._known) > MAX_TARGETS:
+            self._known.popitem(last=False)
+
+    def shown(self) -> Mapping[str, list[dict[str, Any]]]:
+        """What is known of each target, for people."""
+        now = time.monotonic()
+        out: dict[str, list[dict[str, Any]]] = {}
+        for (target, dialect, _), lessons in self._known.items():
+            for each in lessons:
+                told = {"dialect": dialect, "parameter": each.refused.name, "seconds_left": round(each.until - now)}
+                more = {"instead": each.refused.instead, "value": each.refused.value}
+                said = {name: value for name, value in more.items() if value is not None}
+                out.setdefault(target, []).append(told | said)
+        return out
+
+
+class LearningSender:
+    """A sender that leaves out what the target has refused before, and asks again where it refuses something new."""
+
+    def __init__(self, sender: Sender, lessons: Lessons) -> None:
+        self._sender = sender
+        self._lessons = lessons
+
+    async def body(self, call: Call, response: Response) -> bytes:
+        return await self._sender.body(call, response)
+
+    async def send(self, call: Call, path: bytes, headers: Headers, body: bytes, method: bytes = b"POST") -> Response:
+        """As `Sender.send`."""
+        key = _key(call, headers)
+        clock = asyncio.get_running_loop().time
+        for refused in self._lessons.of(key, clock()):
+            body = _accepted(call, body, refused) or body
+        tries = 1
+        while True:
+            try:
+                return await self._sender.send(call, path, headers, body, method)
+            except UpstreamError as error:
+                refused_now = read_refusal(error)
+                if refused_now is None or tries >= MAX_TRIES:
+                    raise
+                changed = _accepted(call, body, refused_now)
+                if changed is None:
+                    raise
+                self._lessons.add(key, refused_now, clock())
+                _tried(call, error, clock())
+                body = changed
+                tries += 1
+
+
+def _key(call: Call, headers: Headers) -> Key:
+    version = next((value for name, value in headers if name == _VERSION), b"")
+    return call.target.name, call.api.dialect.name, version
+
+
+def _accepted(call: Call, body: bytes, refused: Refused) -> bytes | None:
+    """The body without what is refused, the loss written down; None where it is not there, or may not be lost."""
+    assert call.peek is not None
+    edit = without(body, refused)
+    if edit is None:
+        return None
+    if edit.lost is not None and not (edit.lost == _OURS and not call.peek.include_usage):
+        identity = is_identity(call)
+        if call.strict or (identity and not call.lossy):
+            return None
+        call.lost = list(dict.fromkeys([*call.lost, edit.lost if identity else _in_client_words(call, edit)]))
+    return edit.body
+
+
+def _in_client_words(call: Call, edit: Edit) -> str:
+    """The client's own name of a field that the upstream's dialect calls `edit.lost`."""
+    assert edit.lost is not None
+    family = call.api.dialect.name
+    row = next((row for row in FIELDS if row.names.get(family) == edit.lost), None)
+    return edit.lost if row is None or call.parsed is None else call.parsed.name_of(row.attribute)
+
+
+def _tried(call: Call, error: UpstreamError, now: float) -> None:
+    """The attempt so far is over, and another one at the same target begins."""
+    attempt = call.attempts[-1]
+    attempt.status, attempt.reason = error.status, error.code
+    attempt.duration = now - call.started - attempt.start
+    call.attempts.append(Attempt(attempt.target, now - call.started))
