@@ -319,6 +319,20 @@ async def test_a_reference_stands_for_an_item(openai: AsyncOpenAI) -> None:
         await openai.responses.create(model="sim-small", input=[{"type": "item_reference", "id": "msg_other"}])
 
 
+async def test_an_item_of_a_kept_response_wants_its_reasoning(openai: AsyncOpenAI) -> None:
+    first = await openai.responses.create(model="sim-thinker", input="call get_weather", tools=[WEATHER])  # type: ignore[list-item]
+    thought, call = (item.model_dump(exclude_none=True) for item in first.output)
+    result = {"type": "function_call_output", "call_id": call["call_id"], "output": "sunny"}
+    asked: list[Any] = [{"role": "user", "content": "call get_weather"}]
+    with pytest.raises(sdk.BadRequestError, match=f"required 'reasoning' item: '{thought['id']}'"):
+        await openai.responses.create(model="sim-thinker", input=[*asked, call, result])
+    both = await openai.responses.create(model="sim-thinker", input=[*asked, thought, call, result])
+    assert '"sunny"' in both.output_text
+    del call["id"]
+    unnamed = await openai.responses.create(model="sim-thinker", input=[*asked, call, result])
+    assert unnamed.status == "completed"
+
+
 async def test_kept_deleted_and_not_kept(openai: AsyncOpenAI) -> None:
     kept = await openai.responses.create(model="sim-small", input="hello")
     assert (await openai.responses.retrieve(kept.id)).output_text == kept.output_text

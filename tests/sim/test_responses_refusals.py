@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from trunkline.sim.memory import Memory
 from trunkline.sim.persona import MODELS
 from trunkline.sim.problems import Problem
 from trunkline.sim.responses_check import check, check_conversation
@@ -124,7 +125,7 @@ def test_every_request_that_the_service_took_is_taken(recorded: list[Any]) -> No
         try:
             check(body, MODELS["sim-thinker" if "reasoning" in body else "sim-small"])
             if isinstance(body.get("input"), list) and not body.get("previous_response_id"):
-                check_conversation(body["input"], _Trusting(""))
+                check_conversation(body["input"], _Trusting(""), Memory())
         except Problem as problem:
             refused.append((found.meta["id"], problem.message))
     assert refused == []

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from typing import Any
 
 from msgspec import Struct
@@ -36,23 +37,29 @@ class Kept(Struct):
 
 
 class Memory:
-    """The last responses."""
+    """The last responses, and which reasoning each of their items came from."""
 
     def __init__(self, keep: int = MAX_RESPONSES) -> None:
         self._keep = keep
         self._kept: OrderedDict[str, Kept] = OrderedDict()
+        self._reasons: dict[str, str] = {}
 
     def add(self, kept: Kept) -> None:
         self._kept[kept.response["id"]] = kept
+        self._reasons.update(_reasons(kept.response["output"]))
         if len(self._kept) > self._keep:
-            self._kept.popitem(last=False)
+            self.forget(next(iter(self._kept)))
 
     def get(self, id: str) -> Kept | None:
         return self._kept.get(id)
 
-    def forget(self, id: str) -> bool:
-        """Whether it was there."""
-        return self._kept.pop(id, None) is not None
+    def forget(self, id: str) -> None:
+        for item in self._kept.pop(id).response["output"]:
+            self._reasons.pop(item["id"], None)
+
+    def reason(self, id: str | None) -> str | None:
+        """The id of the reasoning that must stand before this item; None: there is none, or it is not known."""
+        return None if id is None else self._reasons.get(id)
 
     def items(self, ids: Iterable[str]) -> dict[str, Json]:
         """The items of these ids that any response took or gave."""
@@ -62,3 +69,10 @@ class Memory:
     def _items(self) -> Iterator[Json]:
         for kept in self._kept.values():
             yield from kept.conversation
+
+
+def _reasons(output: list[Json]) -> Iterator[tuple[str, str]]:
+    """Each item that stands right behind reasoning, and that reasoning."""
+    for before, item in pairwise(output):
+        if before["type"] == "reasoning":
+            yield item["id"], before["id"]

@@ -20,10 +20,11 @@ from trunkline.sim.turn import Turn
 Json = dict[str, Any]
 
 FIELDS = frozenset({
-    "background", "model", "moderation", "n", "output_compression", "output_format", "partial_images", "prompt",
-    "quality", "response_format", "size", "stream", "style", "user",
+    "background", "complexity", "frame_count", "frame_duration_ms", "model", "moderation", "n", "output_compression",
+    "output_format", "partial_images", "prompt", "quality", "response_format", "safety_identifier", "size", "stream",
+    "style", "svg", "user",
 })  # fmt: skip
-EDIT_FIELDS = FIELDS | {"image", "images", "input_fidelity", "mask"}
+EDIT_FIELDS = FIELDS | {"image", "images", "input_fidelity", "markup", "mask"}
 SIZE = (1024, 1024)
 MAX_EDGE = 4096
 MAX_IMAGES = 10

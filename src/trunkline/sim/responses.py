@@ -25,7 +25,8 @@ from trunkline.sim.turn import Turn
 Json = dict[str, Any]
 
 ENCRYPTED, LOGPROBS = "reasoning.encrypted_content", "message.output_text.logprobs"
-SEARCHES = frozenset({"web_search", "web_search_preview"})
+SEARCH = "web_search"
+"""How the names of the tools begin that search the web; some have a date behind."""
 STATES = ("queued", "in_progress")
 """What a background response says of itself when it is made, and each time that it is asked for until it is done."""
 
@@ -35,7 +36,7 @@ def plan(body: Json, turn: Turn) -> Exchange:
     check(body, turn.model)
     signer = Signer(turn.settings.secret)
     items = asked.conversation(body, turn.memory)
-    check_conversation(items, signer)
+    check_conversation(items, signer, turn.memory)
     reuse = turn.cache.automatic(turn.name, asked.segments(body, items))
     if reuse.total > turn.model.context and body.get("truncation") != "auto":
         raise Problem(
@@ -66,11 +67,11 @@ def plan(body: Json, turn: Turn) -> Exchange:
 
 def _searched(body: Json, items: list[Json]) -> str | None:
     """What the web is searched for: the question, where there is such a tool and the question wants it or it must."""
-    if not any(tool["type"] in SEARCHES for tool in body.get("tools") or ()):
+    if not any(tool["type"].startswith(SEARCH) for tool in body.get("tools") or ()):
         return None
     question = next((asked.text(item.get("content")) for item in reversed(items) if item.get("role") == "user"), "")
     choice = body.get("tool_choice")
-    demanded = isinstance(choice, dict) and choice.get("type") in SEARCHES
+    demanded = isinstance(choice, dict) and str(choice.get("type")).startswith(SEARCH)
     return question[:100] if demanded or "search" in question.lower() else None
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from trunkline.sim.memory import Memory
 from trunkline.sim.persona import Model
 from trunkline.sim.problems import Problem
 from trunkline.sim.responses_input import CHOSEN, offered
@@ -17,15 +18,15 @@ from trunkline.sim.signer import Signer
 Json = dict[str, Any]
 
 FIELDS = frozenset({
-    "access_programs", "background", "context_management", "conversation", "include", "input", "instructions",
+    "access_programs", "background", "background_options", "context_management", "conversation", "image", "include", "input", "instructions",
     "max_output_tokens", "max_tool_calls", "metadata", "model", "moderation", "parallel_tool_calls",
     "previous_response_id", "prompt", "prompt_cache_key", "prompt_cache_options", "prompt_cache_retention",
     "reasoning", "safety_identifier", "service_tier", "store", "stream", "stream_options", "temperature", "text",
     "tool_choice", "tools", "top_logprobs", "top_p", "truncation", "user",
 })  # fmt: skip
 COUNT_FIELDS = frozenset({
-    "conversation", "input", "instructions", "model", "parallel_tool_calls", "previous_response_id", "reasoning",
-    "text", "tool_choice", "tools", "truncation",
+    "conversation", "input", "instructions", "model", "parallel_tool_calls", "personality", "previous_response_id",
+    "reasoning", "text", "tool_choice", "tools", "truncation",
 })  # fmt: skip
 TYPES = {
     "background": bool, "include": list, "instructions": str, "metadata": dict, "parallel_tool_calls": bool,
@@ -56,7 +57,7 @@ SETTINGS = {
 HOSTED = (
     "apply_patch", "code_interpreter", "computer", "computer_use_preview", "file_search", "image_generation",
     "local_shell", "mcp", "namespace", "programmatic_tool_calling", "shell", "tool_search", "web_search",
-    "web_search_preview",
+    "web_search_2025_08_26", "web_search_preview", "web_search_preview_2025_03_11",
 )  # fmt: skip
 """Tools that run at the service. The simulator runs the web search alone; of the others its model makes no use."""
 ROLES = ("assistant", "system", "developer", "user")
@@ -78,10 +79,10 @@ NEEDED = {
     "message": ("role", "content"),
 }
 OTHERS = frozenset({
-    "additional_tools", "apply_patch_call", "apply_patch_call_output", "code_interpreter_call", "compaction",
+    "additional_tools", "apply_patch_call", "apply_patch_call_output", "code_interpreter_call", "compaction", "compaction_trigger",
     "computer_call", "computer_call_output", "configuration_update", "file_search_call", "image_generation_call",
     "local_shell_call", "local_shell_call_output", "mcp_approval_request", "mcp_approval_response", "mcp_call",
-    "mcp_list_tools", "shell_call", "shell_call_output", "tool_search_call", "tool_search_output", "web_search_call",
+    "mcp_list_tools", "program", "program_output", "shell_call", "shell_call_output", "tool_search_call", "tool_search_output", "web_search_call",
 })  # fmt: skip
 """Items that are taken as they are."""
 
@@ -269,15 +270,22 @@ def _reasoning_model(body: Json, model: Model) -> None:
 # ── What items demand of one another ───────────────────────────────────────────────────────────────────────────────
 
 
-def check_conversation(items: list[Json], signer: Signer) -> None:
+def check_conversation(items: list[Json], signer: Signer, memory: Memory) -> None:
     """Every result has its call and every call its result; reasoning has what it led to, and is the service's own.
 
     Raises:
         Problem: the first that has not.
     """
     calls: dict[str, str] = {}
+    given = {item.get("id") for item in items}
     for i, item in enumerate(items):
         kind = item.get("type")
+        reason = memory.reason(item.get("id"))
+        if reason is not None and reason not in given:
+            raise Problem(
+                f"Item '{item['id']}' of type '{kind}' was provided without its required 'reasoning' item: '{reason}'.",
+                param="input",
+            )
         if kind in CALLS:
             calls[item["call_id"]] = CALLS[kind]
         elif kind in CALLS.values():
