@@ -18,11 +18,11 @@ from trunkline.sim.signer import Signer
 Json = dict[str, Any]
 
 FIELDS = frozenset({
-    "access_programs", "background", "background_options", "context_management", "conversation", "image", "include", "input", "instructions",
-    "max_output_tokens", "max_tool_calls", "metadata", "model", "moderation", "parallel_tool_calls",
-    "previous_response_id", "prompt", "prompt_cache_key", "prompt_cache_options", "prompt_cache_retention",
-    "reasoning", "safety_identifier", "service_tier", "store", "stream", "stream_options", "temperature", "text",
-    "tool_choice", "tools", "top_logprobs", "top_p", "truncation", "user",
+    "access_programs", "background", "background_options", "context_management", "conversation", "image", "include",
+    "input", "instructions", "max_output_tokens", "max_tool_calls", "metadata", "model", "moderation",
+    "parallel_tool_calls", "previous_response_id", "prompt", "prompt_cache_key", "prompt_cache_options",
+    "prompt_cache_retention", "reasoning", "safety_identifier", "service_tier", "store", "stream", "stream_options",
+    "temperature", "text", "tool_choice", "tools", "top_logprobs", "top_p", "truncation", "user",
 })  # fmt: skip
 COUNT_FIELDS = frozenset({
     "conversation", "input", "instructions", "model", "parallel_tool_calls", "personality", "previous_response_id",
@@ -79,10 +79,11 @@ NEEDED = {
     "message": ("role", "content"),
 }
 OTHERS = frozenset({
-    "additional_tools", "apply_patch_call", "apply_patch_call_output", "code_interpreter_call", "compaction", "compaction_trigger",
-    "computer_call", "computer_call_output", "configuration_update", "file_search_call", "image_generation_call",
-    "local_shell_call", "local_shell_call_output", "mcp_approval_request", "mcp_approval_response", "mcp_call",
-    "mcp_list_tools", "program", "program_output", "shell_call", "shell_call_output", "tool_search_call", "tool_search_output", "web_search_call",
+    "additional_tools", "apply_patch_call", "apply_patch_call_output", "code_interpreter_call", "compaction",
+    "compaction_trigger", "computer_call", "computer_call_output", "configuration_update", "file_search_call",
+    "image_generation_call", "local_shell_call", "local_shell_call_output", "mcp_approval_request",
+    "mcp_approval_response", "mcp_call", "mcp_list_tools", "program", "program_output", "shell_call",
+    "shell_call_output", "tool_search_call", "tool_search_output", "web_search_call",
 })  # fmt: skip
 """Items that are taken as they are."""
 
