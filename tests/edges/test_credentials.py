@@ -18,6 +18,10 @@ from tests.talking import Answer, ask
 from trunkline.sim.server import start_embedded
 
 GOOD = whole(OPENAI.answer)
+GEMINI = {
+    "candidates": [{"content": {"role": "model", "parts": [{"text": "hi"}]}, "finishReason": "STOP", "index": 0}],
+    "usageMetadata": {"promptTokenCount": 7, "candidatesTokenCount": 2, "totalTokenCount": 9},
+}
 
 
 def refusal(status: int, **headers: str) -> Any:
@@ -262,7 +266,7 @@ def google(upstream: Upstream, file: Path) -> dict[str, Any]:
 
 async def test_a_service_account_signs_for_a_token_that_many_calls_use(tmp_path: Path) -> None:
     token = whole({"access_token": "token-1", "expires_in": 3600})
-    async with Upstream(token) as issuer, Upstream(GOOD) as upstream:
+    async with Upstream(token) as issuer, Upstream(whole(GEMINI)) as upstream:
         (tmp_path / "sa.json").write_text(json.dumps(service_account(issuer)))
         async with running(tmp_path, google(upstream, tmp_path / "sa.json")) as run:
             answers = await asyncio.gather(*(call(run) for _ in range(4)))

@@ -30,6 +30,11 @@ def bearing(secret: str) -> Headers:
     return [(b"authorization", b"Bearer " + secret.encode())]
 
 
+AWS = (
+    b"AWS4-HMAC-SHA256 Credential=%s/20261122/us-east-1/bedrock/aws4_request, SignedHeaders=host;x-amz-date, "
+    b"Signature=00ff"
+)
+
 HEADERS: list[tuple[Headers, bytes | None]] = [
     ([(b"authorization", b"Bearer s")], b"s"),
     ([(b"authorization", b"bearer   s  ")], b"s"),
@@ -42,6 +47,10 @@ HEADERS: list[tuple[Headers, bytes | None]] = [
     ([(b"authorization", b"Basic x"), (b"x-api-key", b"s")], b"s"),
     ([(b"x-api-key", b"first"), (b"authorization", b"Bearer second")], b"first"),
     ([(b"cookie", b"s")], None),
+    ([(b"x-goog-api-key", b"s")], b"s"),
+    ([(b"authorization", AWS % b"s")], b"s"),
+    ([(b"authorization", b"AWS4-HMAC-SHA256 nothing of the sort")], None),
+    ([(b"authorization", AWS % b"")], None),
     ([], None),
 ]
 
@@ -49,6 +58,29 @@ HEADERS: list[tuple[Headers, bytes | None]] = [
 @pytest.mark.parametrize(("headers", "secret"), HEADERS)
 def test_where_a_secret_is_looked_for(headers: Headers, secret: bytes | None) -> None:
     assert presented(headers) == secret
+
+
+@pytest.mark.parametrize(
+    ("query", "secret"),
+    [
+        (b"key=s", b"s"),
+        (b"alt=sse&key=s%2B1", b"s+1"),
+        (b"monkey=s", None),
+        (b"key=", None),
+        (b"", None),
+    ],
+)
+def test_google_clients_may_put_it_into_the_query(query: bytes, secret: bytes | None) -> None:
+    assert presented([], query) == secret
+    assert presented([(b"x-goog-api-key", b"header")], query) == b"header", "a header field counts more"
+
+
+async def test_a_key_in_the_query_is_known() -> None:
+    stage, _ = auth()
+    call, reply = a_call(), Reply(Said(), body=b"")
+    call.query = b"alt=sse&key=plain"
+    assert await stage(call, Inner([reply])) is reply
+    assert call.key == KEYS[b"plain"]
 
 
 @pytest.mark.parametrize("secret", ["plain", "fresh", "some", "open"])

@@ -5,7 +5,9 @@ Only once the caller is known is the body read: nobody without a key makes the g
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from urllib.parse import unquote_to_bytes
 
 from trunkline.core.call import Call, Capture, Headers, Key
 from trunkline.core.errors import Forbidden, Unauthenticated
@@ -14,6 +16,9 @@ from trunkline.core.reply import Reply
 from trunkline.core.stores import KeyRing
 
 _KEY_HEADERS = frozenset({b"x-api-key", b"api-key", b"x-goog-api-key"})
+_AWS = b"AWS4-HMAC-SHA256 "
+_AWS_KEY = re.compile(rb"Credential=([^/,\s]{1,512})/")
+_QUERY_KEY = re.compile(rb"(?:^|&)key=([^&]{1,512})")
 
 ANYONE = Key(id="anyone", name="anyone")
 """Who calls where no key is asked for."""
@@ -28,7 +33,7 @@ class Auth:
         self._clock = clock
 
     async def __call__(self, call: Call, proceed: Handler) -> Reply:
-        call.key = key = await self.identify(call.headers)
+        call.key = key = await self.identify(call.headers, call.query)
         call.capture = key.capture or self._capture
         if key.tags:
             call.tags = (*key.tags, *call.tags)
@@ -37,15 +42,16 @@ class Auth:
             self._may_ask(key, call)
         return await proceed(call)
 
-    async def identify(self, headers: Headers) -> Key:
-        """The key that these headers present. Raises Unauthenticated."""
+    async def identify(self, headers: Headers, query: bytes = b"") -> Key:
+        """The key that these headers, or a query, present. Raises Unauthenticated."""
         ring = self._ring
         if ring is None:
             return ANYONE
-        secret = presented(headers)
+        secret = presented(headers, query)
         if secret is None:
             raise Unauthenticated(
-                "No API key was given. Send it as `Authorization: Bearer <key>` or as `x-api-key: <key>`.",
+                "No API key was given. Send it as `Authorization: Bearer <key>` or as `x-api-key: <key>`; AWS's SDKs take "
+                "it as the access key id.",
                 code="missing_api_key",
             )
         if not ring.loaded:
@@ -67,11 +73,20 @@ class Auth:
             )
 
 
-def presented(headers: Headers) -> bytes | None:
-    """The secret that the caller sent, in whichever header its SDK uses."""
+def presented(headers: Headers, query: bytes = b"") -> bytes | None:
+    """The secret that the caller sent, in whichever place its SDK uses.
+
+    AWS's SDKs send a signature instead of a secret, which cannot be checked without the secret itself, and only a hash
+    of that is kept. So there the access key id is the key; it travels as openly as any other key, inside TLS.
+    """
     for name, value in headers:
-        if name == b"authorization" and value[:7].lower() == b"bearer ":
-            return value[7:].strip() or None
-        if name in _KEY_HEADERS:
+        if name == b"authorization":
+            if value[:7].lower() == b"bearer ":
+                return value[7:].strip() or None
+            if value.startswith(_AWS):
+                said = _AWS_KEY.search(value)
+                return said[1] if said else None
+        elif name in _KEY_HEADERS:
             return value.strip() or None
-    return None
+    said = _QUERY_KEY.search(query) if query else None
+    return unquote_to_bytes(said[1]) or None if said else None
