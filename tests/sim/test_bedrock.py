@@ -309,6 +309,17 @@ async def test_the_surface_of_openai(sim: Handle, key: str) -> None:
     assert "simulator" in reply.parse().choices[0].message.content
 
 
+@pytest.mark.parametrize("base", ["/openai/v1", "/bedrock/openai/v1", "/bedrock/v1", "/v1"])
+async def test_responses_on_the_surface_of_openai(sim: Handle, base: str) -> None:
+    def work() -> Any:
+        with OpenAI(base_url=sim.url + base, api_key="ABSKabc", max_retries=0) as api:
+            return api.responses.with_raw_response.create(model="sim-small", input="hello")
+
+    reply = await asyncio.to_thread(work)
+    assert "x-amzn-requestid" in reply.headers
+    assert "hello" in reply.parse().output_text
+
+
 async def test_the_surface_of_anthropic_and_invoke_by_the_sdk_of_anthropic(sim: Handle) -> None:
     def work() -> Any:
         keys = {"aws_access_key": KEY_ID, "aws_secret_key": SECRET, "aws_region": "us-east-1"}

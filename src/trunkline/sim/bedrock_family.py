@@ -1,6 +1,5 @@
-"""Bedrock's wire formats as rows: Converse, InvokeModel, and its own OpenAI and Anthropic surfaces.
-
-The first two stream binary frames. All four take a signature or an API key.
+"""Bedrock's wire formats as rows: Converse and InvokeModel, that stream binary frames, and how the wire formats of
+others are hosted. All take a signature or an API key.
 """
 
 from __future__ import annotations
@@ -13,8 +12,7 @@ from trunkline.sim import rates
 from trunkline.sim.bedrock_errors import BEDROCK, BEDROCK_ERRORS
 from trunkline.sim.bedrock_frames import broken, chunk, event, exception, spoiled
 from trunkline.sim.bedrock_sign import guard
-from trunkline.sim.errors import ANTHROPIC, OPENAI
-from trunkline.sim.family import ANTHROPIC_FAMILY, OPENAI_FAMILY, Family
+from trunkline.sim.family import Family
 
 _ODDITY = {"novelty": {"depth": 1}}
 _CREDENTIALS = {
@@ -46,19 +44,15 @@ INVOKE_FAMILY = structs.replace(
     garbage=spoiled(chunk(b'{"type":"ping"}')),
     broken=chunk(b'{"type":"content_block_delta","index":'),
 )
-BEDROCK_OPENAI_FAMILY = structs.replace(
-    OPENAI_FAMILY,
-    name="bedrock-openai",
-    guard=guard,
-    errors=structs.replace(OPENAI_FAMILY.errors, rows={**OPENAI, **_CREDENTIALS}),
-    id_header=b"x-amzn-requestid",
-    rates=rates.none,
-)
-BEDROCK_ANTHROPIC_FAMILY = structs.replace(
-    ANTHROPIC_FAMILY,
-    name="bedrock-anthropic",
-    guard=guard,
-    errors=structs.replace(ANTHROPIC_FAMILY.errors, rows={**ANTHROPIC, **_CREDENTIALS}),
-    id_header=b"x-amzn-requestid",
-    rates=rates.none,
-)
+
+
+def hosted(family: Family) -> Family:
+    """Another family's wire format behind the door of AWS."""
+    return structs.replace(
+        family,
+        name=f"bedrock-{family.name}",
+        guard=guard,
+        errors=structs.replace(family.errors, rows={**family.errors.rows, **_CREDENTIALS}),
+        id_header=b"x-amzn-requestid",
+        rates=rates.none,
+    )

@@ -9,13 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from trunkline.sim import anthropic, bedrock, bedrock_count, bedrock_invoke, openai
-from trunkline.sim.bedrock_family import (
-    BEDROCK_ANTHROPIC_FAMILY,
-    BEDROCK_OPENAI_FAMILY,
-    CONVERSE_FAMILY,
-    INVOKE_FAMILY,
-)
+from msgspec import structs
+
+from trunkline.sim import anthropic, bedrock, bedrock_count, bedrock_invoke, openai_routes
+from trunkline.sim.bedrock_family import CONVERSE_FAMILY, INVOKE_FAMILY, hosted
+from trunkline.sim.family import ANTHROPIC_FAMILY
 from trunkline.sim.route import Route
 
 OPERATIONS: Mapping[str, Route] = {
@@ -25,11 +23,21 @@ OPERATIONS: Mapping[str, Route] = {
     "invoke-with-response-stream": Route("POST", INVOKE_FAMILY, bedrock_invoke.plan_stream),
     "count-tokens": Route("POST", CONVERSE_FAMILY, bedrock_count.plan),
 }
+
+
+def _hosted(route: Route) -> Route:
+    return structs.replace(route, family=hosted(route.family))
+
+
+_OPENAI = ("chat/completions", "responses", "responses/input_tokens", "models")
 SURFACES: Mapping[str, Route] = {
-    "/openai/v1/chat/completions": Route("POST", BEDROCK_OPENAI_FAMILY, openai.plan),
-    "/openai/v1/models": Route("GET", BEDROCK_OPENAI_FAMILY, openai.plan_models),
-    "/anthropic/v1/messages": Route("POST", BEDROCK_ANTHROPIC_FAMILY, anthropic.plan),
-    "/anthropic/v1/messages/count_tokens": Route("POST", BEDROCK_ANTHROPIC_FAMILY, anthropic.plan_count),
+    **{
+        f"{base}/v1/{name}": _hosted(openai_routes.ROUTES[f"/v1/{name}"])
+        for base in ("", "/openai")
+        for name in _OPENAI
+    },
+    "/anthropic/v1/messages": _hosted(Route("POST", ANTHROPIC_FAMILY, anthropic.plan)),
+    "/anthropic/v1/messages/count_tokens": _hosted(Route("POST", ANTHROPIC_FAMILY, anthropic.plan_count)),
 }
 AWS = (b"AWS4-HMAC-SHA256", b"Bearer ABSK", b"Bearer bedrock-api-key-")
 """How a credential of AWS begins: a signature, a long-lived and a short-lived API key."""

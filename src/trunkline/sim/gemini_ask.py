@@ -95,9 +95,9 @@ def _text(content: Json) -> str:
 
 
 def _said(response: Json) -> str:
-    """What a function's response says: the text of its only field, else its JSON."""
-    values = list(response.values())
-    return values[0] if len(values) == 1 and isinstance(values[0], str) else json.dumps(response, ensure_ascii=False)
+    """What a function's response says: its only field where it has one, as text or JSON."""
+    value = next(iter(response.values())) if len(response) == 1 else response
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _media(content: Json) -> list[str]:
