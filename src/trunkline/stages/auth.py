@@ -50,8 +50,8 @@ class Auth:
         secret = presented(headers, query)
         if secret is None:
             raise Unauthenticated(
-                "No API key was given. Send it as `Authorization: Bearer <key>` or as `x-api-key: <key>`; AWS's SDKs take "
-                "it as the access key id.",
+                "No API key was given. Send it as `Authorization: Bearer <key>` or as `x-api-key: <key>`; AWS's SDKs "
+                "take it as the access key id.",
                 code="missing_api_key",
             )
         if not ring.loaded:
