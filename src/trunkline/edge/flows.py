@@ -61,7 +61,7 @@ class Translation:
             self.complete = True
             return self._write(rest) + self._writer.eof()
         self.error = error
-        return self._dialect.stream_error(error, self._request_id)
+        return self._writer.feed(Failed(error))
 
     def _write(self, events: Iterable[Event]) -> bytes:
         if self.error is not None:

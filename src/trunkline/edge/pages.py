@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import re
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -14,12 +15,13 @@ import msgspec
 from trunkline.core.call import Headers, Key
 from trunkline.core.errors import MethodNotAllowed, ModelNotFound
 from trunkline.core.secret import Secret
-from trunkline.dialects import anthropic, openai_chat
+from trunkline.dialects import anthropic, gemini
 from trunkline.dialects.base import Dialect
 from trunkline.edge.refusal import family
 
 _encode = msgspec.json.Encoder().encode
-Identify = Callable[[Headers], Awaitable[Key]]
+Identify = Callable[[Headers, bytes], Awaitable[Key]]
+"""The key that a request's header fields, or its query, present."""
 Status = Callable[[], dict[str, Any]]
 """The state of the parts that may be degraded, and whether the gateway should get traffic (`ready`)."""
 
@@ -41,6 +43,11 @@ def only_get(scope: Any) -> None:
         raise MethodNotAllowed(f"{scope['path']} takes GET only.", "GET, HEAD")
 
 
+_MODELS = re.compile(r"/v1(?P<google>beta1?)?/(?P<vertex>publishers/google/)?models/?")
+"""Where models are listed: the same place for all families but Google's, who have several."""
+MODEL_PAGES = ("/v1/models", "/v1beta/models", "/v1/publishers/google/models", "/v1beta1/publishers/google/models")
+
+
 class Models:
     """`GET /v1/models` and `/v1/models/{id}`, in the shape of the SDK that asks. A key sees what it may use."""
 
@@ -51,17 +58,26 @@ class Models:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         only_get(scope)
-        dialect = family(scope["headers"])
-        key = await self._identify(scope["headers"])
+        path = unquote(scope["path"])
+        place = _MODELS.match(path)
+        assert place is not None  # the pages' paths are such
+        google = place["google"] or place["vertex"]
+        dialect = gemini.DIALECT if google else family(scope["headers"])
+        key = await self._identify(scope["headers"], scope["query_string"])
         names = [name for name in self._names() if key.allows(name)]
-        wanted = unquote(scope["path"].removeprefix("/v1/models").strip("/"))
-        show = self._anthropic if dialect is anthropic.DIALECT else self._openai
+        wanted = path[place.end() :].strip("/")
+        show = self._shown(dialect, bool(place["vertex"]))
         if not wanted:
-            await respond(send, 200, _encode(_listing(dialect, [show(name) for name in names])))
+            await respond(send, 200, _encode(_listing(dialect, [show(name) for name in names], bool(place["vertex"]))))
         elif wanted in names:
             await respond(send, 200, _encode(show(wanted)))
         else:
             raise ModelNotFound(f"The model {wanted!r} is not listed here.", param="model")
+
+    def _shown(self, dialect: Dialect, vertex: bool) -> Callable[[str], dict[str, Any]]:
+        if dialect is gemini.DIALECT:
+            return _vertex if vertex else _gemini
+        return self._anthropic if dialect is anthropic.DIALECT else self._openai
 
     def _openai(self, name: str) -> dict[str, Any]:
         owner = name.partition("/")[0] if "/" in name else "trunkline"
@@ -72,8 +88,19 @@ class Models:
         return {"type": "model", "id": name, "display_name": name, "created_at": created}
 
 
-def _listing(dialect: Dialect, shown: list[dict[str, Any]]) -> dict[str, Any]:
-    if dialect is openai_chat.DIALECT:
+def _gemini(name: str) -> dict[str, Any]:
+    methods = ["generateContent", "countTokens"]
+    return {"name": f"models/{name}", "displayName": name, "supportedGenerationMethods": methods}
+
+
+def _vertex(name: str) -> dict[str, Any]:
+    return {"name": f"publishers/google/models/{name}", "launchStage": "GA"}
+
+
+def _listing(dialect: Dialect, shown: list[dict[str, Any]], vertex: bool = False) -> dict[str, Any]:
+    if dialect is gemini.DIALECT:
+        return {"publisherModels" if vertex else "models": shown}
+    if dialect is not anthropic.DIALECT:
         return {"object": "list", "data": shown}
     ends = {"first_id": shown[0]["id"], "last_id": shown[-1]["id"]} if shown else {"first_id": None, "last_id": None}
     return {"data": shown, "has_more": False, **ends}
@@ -125,7 +152,7 @@ class Metrics:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         only_get(scope)
         if not is_admin(scope["headers"], self._admin_key):
-            await self._identify(scope["headers"])
+            await self._identify(scope["headers"], scope["query_string"])
         body, content_type = self._exposition()
         await respond(send, 200, body, content_type.encode())
 
