@@ -183,9 +183,10 @@ def _schema(schema: Any, where: str) -> None:
 
 
 def _conversation(contents: list[Json]) -> None:
-    """A content with calls is followed by one content with as many responses, and responses by nothing else."""
+    """A content with calls is followed by one content with as many responses, and responses by nothing else. What the
+    model said may be several contents: the SDK's chats keep a stream chunk by chunk."""
     calls: list[Json] = []
-    for content in contents:
+    for content in _turns(contents):
         responses = of(content, "functionResponse")
         if responses and not calls:
             raise Problem("Please ensure that function response turn comes immediately after a function call turn.")
@@ -198,6 +199,17 @@ def _conversation(contents: list[Json]) -> None:
         calls = of(content, "functionCall")
     if calls:
         raise Problem("Please ensure that function call turn is followed by its function response turn.")
+
+
+def _turns(contents: list[Json]) -> list[Json]:
+    """The contents, the model's neighbouring ones as one."""
+    turns: list[Json] = []
+    for content in contents:
+        if turns and content.get("role") == turns[-1].get("role") == "model":
+            turns[-1] = {"role": "model", "parts": [*turns[-1]["parts"], *content["parts"]]}
+        else:
+            turns.append(content)
+    return turns
 
 
 def _matching(calls: list[Json], responses: list[Json]) -> None:
