@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import struct
 import zlib
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -22,13 +23,19 @@ encode = msgspec.json.encode
 
 def frame(headers: dict[str, str], payload: bytes) -> bytes:
     """One message."""
-    head = b"".join(
-        struct.pack(f">B{len(name)}sBH", len(name), name.encode(), _STRING, len(value.encode())) + value.encode()
-        for name, value in headers.items()
-    )
+    head = _head(tuple(headers.items()))
     prelude = struct.pack(">II", 16 + len(head) + len(payload), len(head))
     body = prelude + struct.pack(">I", zlib.crc32(prelude)) + head + payload
     return body + struct.pack(">I", zlib.crc32(body))
+
+
+@lru_cache(maxsize=64)
+def _head(headers: tuple[tuple[str, str], ...]) -> bytes:
+    """The headers' bytes: a stream has thousands of frames of five kinds."""
+    return b"".join(
+        struct.pack(f">B{len(name)}sBH", len(name), name.encode(), _STRING, len(value.encode())) + value.encode()
+        for name, value in headers
+    )
 
 
 def event(kind: str, content: dict[str, Any]) -> bytes:
