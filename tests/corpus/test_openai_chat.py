@@ -19,6 +19,7 @@ from trunkline.core.errors import BadRequest, UpstreamError
 from trunkline.core.events import Event, Failed, PartStarted
 from trunkline.core.usage import Usage
 from trunkline.dialects.base import Quirks
+from trunkline.dialects.carried import unpack
 from trunkline.dialects.openai_chat import DIALECT
 from trunkline.dialects.openai_chat.vocabulary import REASONS
 
@@ -194,7 +195,7 @@ def told(completion: dict[str, Any]) -> dict[str, Any]:
         out["reasoning"] += message.get("reasoning_content") or ""
         for call in message.get("tool_calls") or ():
             out["calls"].append(
-                (call["id"], call["function"]["name"], json.loads(call["function"]["arguments"] or "{}"))
+                (unpack(call["id"])[0], call["function"]["name"], json.loads(call["function"]["arguments"] or "{}"))
             )
         out["reasons"][choice["index"]] = REASONS[choice["finish_reason"]]
     return out

@@ -21,6 +21,7 @@ from trunkline.core.usage import Usage
 from trunkline.dialects import anthropic, openai_chat
 from trunkline.dialects.anthropic.vocabulary import STOP_REASONS
 from trunkline.dialects.base import Dialect
+from trunkline.dialects.carried import unpack
 from trunkline.dialects.openai_chat.vocabulary import FINISH_REASONS
 
 pytestmark = needs_recordings
@@ -69,7 +70,7 @@ def message_told(message: dict[str, Any]) -> dict[str, Any]:
             case "thinking":
                 out["reasoning"] += block["thinking"]
             case "tool_use":
-                out["calls"].append((block["id"], block["name"], block["input"]))
+                out["calls"].append((unpack(block["id"])[0], block["name"], block["input"]))
     return out
 
 

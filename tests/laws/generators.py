@@ -48,6 +48,7 @@ from trunkline.core.request import (
     Url,
 )
 from trunkline.core.usage import Usage
+from trunkline.dialects.carried import unpack, unseal
 
 TEXT_KINDS: tuple[PartKind, ...] = ("text", "tool_call")
 COMMON_REASONS: tuple[Reason, ...] = ("stop", "length", "tool_calls")
@@ -168,7 +169,7 @@ def requests(
     )
 
 
-_DEPENDENT = {"at", "detail_at", "dialect", "names", "include_usage"}
+_DEPENDENT = {"maker", "aside", "at", "detail_at", "dialect", "names", "include_usage"}
 
 
 def said(request: Request) -> Any:
@@ -278,19 +279,31 @@ def spoken(events: Sequence[Event]) -> dict[str, Any]:
             case PartStarted(index):
                 kinds[index] = event
                 if event.kind in {"tool_call", "custom_tool_call"}:
-                    out["calls"][index] = [event.id, event.name, ""]
+                    out["calls"][index] = [_bare_id(event.id), event.name, ""]
             case TextDelta(index, text):
                 out[kinds[index].kind] += text
             case ReasoningDelta(index, text):
                 out["reasoning"] += text
             case SignatureDelta(index, signature):
-                out["signatures"].append(signature)
+                out["signatures"].append(_bare(signature))
             case ArgumentsDelta(index, text):
                 out["calls"][index][2] += text
             case Finished(reason, choice):
                 out["reasons"][choice] = reason
     out["calls"] = [(key, name, json.loads(text or "{}")) for key, name, text in out["calls"].values()]
     return out
+
+
+def _bare(signature: str) -> str:
+    """Without the seals of the dialects that it went through."""
+    bare, maker = unseal(signature, "")
+    return _bare(bare) if maker else bare
+
+
+def _bare_id(call_id: str) -> str:
+    """Without the thoughts that were packed into it on the way."""
+    bare, carried = unpack(call_id)
+    return _bare_id(bare) if carried else bare
 
 
 def normalize(events: list[Event]) -> list[Event]:

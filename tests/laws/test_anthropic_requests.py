@@ -251,10 +251,12 @@ def test_allowed_tools_filter_and_a_choice_without_tools_is_lost() -> None:
     out, lost = written(tools=TOOLS, tool_choice=ToolChoice("required", allowed=("ask",)))
     assert ([tool["name"] for tool in out["tools"]], out["tool_choice"], lost) == (["ask"], {"type": "any"}, [])
     assert out["tools"][0]["input_schema"] == {"type": "object", "properties": {}}
-    out, lost = written(tools=[ForeignTool("openai_chat", {}, "tools[0]")], tool_choice=ToolChoice("required"))
+    with pytest.raises(BadRequest, match=r"tools\[0\]: this model has no tool 'web'"):
+        written(tools=[ForeignTool("openai_chat", {"type": "web"}, "tools[0]")], tool_choice=ToolChoice("required"))
+    out, lost = written(tool_choice=ToolChoice("required"))
     assert "tools" not in out
     assert "tool_choice" not in out
-    assert lost == ["tools[0]", "tool_choice"]
+    assert lost == ["tool_choice"]
 
 
 def test_fields_without_a_word_are_reported_in_the_clients_words() -> None:

@@ -21,6 +21,8 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
+from trunkline.core.request import Part, RedactedThinking, Thinking, ToolCall
+
 MAX_UNPACKED = 4 * 1024 * 1024
 """Bytes of thoughts in one id. Ids come from clients: a small one must not unfold into all of the memory."""
 _MARK = "_tl1_"
@@ -56,6 +58,11 @@ def unseal(signature: str, own: str) -> tuple[str, str]:
     return signature, own
 
 
+def marked(body: bytes) -> bool:
+    """Whether a request may hold something of the two encodings."""
+    return b'"tl1:' in body or b"_tl1_" in body
+
+
 def pack(id: str, thoughts: Sequence[Carried]) -> str:
     """The id of a tool call with the thoughts that belong to it."""
     if not thoughts:
@@ -65,15 +72,50 @@ def pack(id: str, thoughts: Sequence[Carried]) -> str:
 
 
 def unpack(id: str) -> tuple[str, list[Carried]]:
-    """The call's own id, and what was packed with it: nothing where it is not, or no longer, of our making."""
-    bare, mark, packed = id.partition(_MARK)
-    if not mark:
-        return id, []
+    """The call's own id, and what was packed with it: nothing where it is not, or no longer, of our making. What was
+    packed last comes off: of two gateways in a row each takes its own. (The mark may stand in the packed text by
+    chance, so the one before it is tried too.)"""
+    bare, packed = id, ""
+    for _ in range(2):
+        bare, mark, more = bare.rpartition(_MARK)
+        if not mark:
+            return id, []
+        packed = f"{more}{_MARK}{packed}" if packed else more
+        if (carried := _unfolded(packed)) is not None:
+            return bare, carried
+    return id, []
+
+
+def _unfolded(packed: str) -> list[Carried] | None:
     try:
         unfold = zlib.decompressobj()
         data = unfold.decompress(base64.urlsafe_b64decode(packed + "=" * (-len(packed) % 4)), MAX_UNPACKED)
-        if unfold.unconsumed_tail or not unfold.eof:
-            return id, []
-        return bare, _decode(data)
+        return None if unfold.unconsumed_tail or not unfold.eof else _decode(data)
     except (binascii.Error, zlib.error, msgspec.DecodeError, UnicodeDecodeError, ValueError):
-        return id, []
+        return None
+
+
+def place(parts: Sequence[Part], call: ToolCall, carried: Sequence[Carried]) -> list[Part]:
+    """The parts of a turn and a call that comes next, with what was packed into its id ahead of it. A thought that the
+    client has also brought back in a field of its own is not said twice: its place is before the call."""
+    packed = {one.signature for one in carried if one.kind != "call"}
+    out = [part for part in parts if _proof(part) not in packed]
+    for one in carried:
+        match one.kind:
+            case "thinking":
+                out.append(Thinking(one.text, one.signature, at=f"{call.at}.id", maker=one.maker))
+            case "redacted":
+                out.append(RedactedThinking(one.signature, f"{call.at}.id", maker=one.maker))
+            case "call":
+                call.signature, call.maker = one.signature, one.maker
+    return [*out, call]
+
+
+def _proof(part: Part) -> str | None:
+    match part:
+        case Thinking(signature=signature):
+            return signature
+        case RedactedThinking(data=data):
+            return data
+        case _:
+            return None

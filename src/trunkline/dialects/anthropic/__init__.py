@@ -13,6 +13,7 @@ from trunkline.dialects.anthropic import answer_reader, answer_writer, errors, r
 from trunkline.dialects.anthropic.request_writer import api_version
 from trunkline.dialects.anthropic.vocabulary import NAME
 from trunkline.dialects.base import Dialect, Envelope, Quirks, Reader, Writer
+from trunkline.dialects.carried import marked
 from trunkline.dialects.counts import read_count
 from trunkline.dialects.fields import Fields, decode_object, missing
 from trunkline.dialects.whole import WholeTap
@@ -45,11 +46,20 @@ class Anthropic(Dialect):
         return Peek(model, bool(seen.stream) or addressed.stream, include_usage=True)
 
     def patch(self, body: bytes, model: str, peek: Peek, quirks: Quirks) -> bytes:
-        if model == peek.model:
+        if marked(body):
+            return self._unmarked(body, model, peek)
+        if model == peek.model and _peek(body).model:
             return body
         fields = _fields(body)
         fields["model"] = msgspec.Raw(_encode(model))
+        fields.pop("anthropic_version", None)  # of an envelope in which other hosts take the same body
         return _encode(fields)
+
+    def _unmarked(self, body: bytes, model: str, peek: Peek) -> bytes:
+        """Without the thoughts of other families' models, which only the gateway can read."""
+        if "max_tokens" in _fields(body):
+            return self.write_request(self.read_request(body, peek), model, Quirks(), [])
+        return self.write_count_request(self.read_count_request(body, peek), model, Quirks(), [])
 
     def read_request(self, body: bytes, peek: Peek | None = None) -> Request:
         return request_reader.read_request(body, peek.model if peek is not None else "")

@@ -37,6 +37,7 @@ from trunkline.dialects.anthropic.errors import stream_error
 from trunkline.dialects.anthropic.usage import write_usage
 from trunkline.dialects.anthropic.vocabulary import NAME, STOP_REASONS
 from trunkline.dialects.base import Envelope
+from trunkline.dialects.carried import Carried, pack, seal
 from trunkline.dialects.sse import event as sse_event
 
 _encode = msgspec.json.Encoder().encode
@@ -52,24 +53,27 @@ _DELTAS = {
 """What a part's text is called on the wire, by the part's kind."""
 
 
-def block_of(part: PartStarted, own: bool) -> dict[str, Any] | None:
-    """The block as it begins; None for a part that Messages has no block for."""
+def block_of(part: PartStarted, maker: str) -> dict[str, Any] | None:
+    """The block as it begins; None for a part that Messages has no block for. `maker`: the upstream's dialect. A call
+    that its model signed takes the signature along in its id, which has no other place here."""
+    own, data = maker == NAME, part.data or {}
     match part.kind:
         case "text" | "refusal":
             block: dict[str, Any] = {"type": "text", "text": ""}
         case "reasoning":
             block = {"type": "thinking", "thinking": "", "signature": ""}
         case "tool_call":
-            block = {"type": "tool_use", "id": part.id, "name": part.name, "input": {}}
+            carried = [Carried(maker, "call", data["signature"])] if data.get("signature") and not own else []
+            block = {"type": "tool_use", "id": pack(part.id, carried), "name": part.name, "input": {}}
         case "redacted_reasoning":
-            return {"type": "redacted_thinking", "data": (part.data or {}).get("data", "")}
+            return {"type": "redacted_thinking", "data": seal(data.get("data", ""), maker, NAME)}
         case "opaque":
             return part.data if own else None
         case "custom_tool_call" | "media":
             return None
         case _:
             assert_never(part.kind)
-    return block | (part.data or {}) if own else block
+    return block | data if own else block
 
 
 _UNNAMED = Started("", "")
@@ -111,11 +115,15 @@ class StreamWriter:
         self.lost: list[str] = []
         self._envelope = envelope
         self._own = False
+        self._maker = ""
+        """The upstream's dialect."""
         self._started = False
         self._ended = False
         self._blocks: dict[int, int] = {}
         """Part index to block index, for the parts that are written."""
         self._part = -1
+        self._thought = -1
+        """The last part that is reasoning."""
         self._prefix = b""
         """Of the deltas of the part that is open."""
         self._refused = False
@@ -131,7 +139,10 @@ class StreamWriter:
             case PartFinished(index):
                 return self._close(index)
             case SignatureDelta(index, signature):
-                return self._delta(index, {"type": "signature_delta", "signature": signature})
+                if index != self._thought:
+                    return b""  # of a text (Gemini): it has no place here, and its maker does not insist on it
+                sealed = seal(signature, self._maker, NAME)
+                return self._delta(index, {"type": "signature_delta", "signature": sealed})
             case CitationDelta(index, citation):
                 return self._delta(index, {"type": "citations_delta", "citation": citation}) if self._own else b""
             case OpaqueDelta(index, delta):
@@ -166,18 +177,21 @@ class StreamWriter:
         if self._started:
             return b""
         self._started = True
-        self._own = event is not None and event.dialect == NAME
+        self._maker = event.dialect if event is not None else ""
+        self._own = self._maker == NAME
         start = {"type": "message_start", "message": message_of(event, self._envelope)}
         return sse_event(b"message_start", _encode(start))
 
     def _open(self, part: PartStarted) -> bytes:
         head = self._start(None)
-        block = block_of(part, self._own) if part.choice == 0 else None
+        block = block_of(part, self._maker) if part.choice == 0 else None
         if block is None:
             self.lost.append(f"content.{part.kind}")
             return head
         number = self._blocks[part.index] = len(self._blocks)
         self._refused = self._refused or part.kind == "refusal"
+        if part.kind == "reasoning":
+            self._thought = part.index
         if (names := _DELTAS.get(part.kind)) is not None:
             self._part = part.index
             self._prefix = (
@@ -218,6 +232,8 @@ class WholeWriter:
         self._envelope = envelope
         self._head: Started | None = None
         self._own = False
+        self._maker = ""
+        """The upstream's dialect."""
         self._blocks: dict[int, dict[str, Any]] = {}
         """Part index to block, for the parts that are written, in order."""
         self._texts: dict[int, list[str]] = {}
@@ -247,10 +263,10 @@ class WholeWriter:
         return _encode(message)
 
     def _start(self, event: Started) -> None:
-        self._head, self._own = event, event.dialect == NAME
+        self._head, self._maker, self._own = event, event.dialect, event.dialect == NAME
 
     def _open(self, part: PartStarted) -> None:
-        block = block_of(part, self._own) if part.choice == 0 else None
+        block = block_of(part, self._maker) if part.choice == 0 else None
         if block is None:
             self.lost.append(f"content.{part.kind}")
             return
@@ -267,8 +283,8 @@ class WholeWriter:
             texts.append(event.json)
 
     def _sign(self, event: SignatureDelta) -> None:
-        if (block := self._blocks.get(event.index)) is not None:
-            block["signature"] = event.signature
+        if self._kinds.get(event.index) == "reasoning":
+            self._blocks[event.index]["signature"] = seal(event.signature, self._maker, NAME)
 
     def _close(self, event: PartFinished) -> None:
         block = self._blocks.get(event.index)

@@ -31,6 +31,7 @@ from trunkline.core.request import (
     Url,
 )
 from trunkline.dialects.anthropic.vocabulary import NAME, read_cache
+from trunkline.dialects.carried import unpack, unseal
 from trunkline.dialects.fields import Fields, wrong
 
 _encode = msgspec.json.Encoder().encode
@@ -105,27 +106,33 @@ def _source(fields: Fields) -> Source | None:
 
 
 def _thinking(fields: Fields) -> Thinking:
-    return Thinking(fields.need("thinking", str), fields.get("signature", str), fields.rest(), fields.at)
+    signature, maker = unseal(fields.get("signature", str) or "", NAME)
+    return Thinking(fields.need("thinking", str), signature or None, fields.rest(), fields.at, maker)
 
 
 def _redacted(fields: Fields) -> RedactedThinking | None:
-    data = fields.need("data", str)
-    return None if fields.rest() else RedactedThinking(data, fields.at)
+    data, maker = unseal(fields.need("data", str), NAME)
+    return None if fields.rest() else RedactedThinking(data, fields.at, maker=maker)
 
 
 def _tool_use(fields: Fields) -> ToolCall:
+    """What is packed into the id is the call's own signature: thoughts have blocks of their own."""
+    call_id, carried = unpack(fields.need("id", str))
+    signed = next((one for one in carried if one.kind == "call"), None)
     return ToolCall(
-        id=fields.need("id", str),
+        id=call_id,
         name=fields.need("name", str),
         arguments=_encode(fields.need("input", dict)).decode(),
         cache=take_cache(fields),
         extra=fields.rest(),
         at=fields.at,
+        signature=signed.signature if signed is not None else None,
+        maker=signed.maker if signed is not None else "",
     )
 
 
 def _tool_result(fields: Fields) -> ToolResult:
-    call_id = fields.need("tool_use_id", str)
+    call_id, _ = unpack(fields.need("tool_use_id", str))
     content, path = fields.any("content"), fields.path("content")
     parts: list[Part] = []
     if type(content) is list:

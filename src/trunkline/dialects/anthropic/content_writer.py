@@ -131,6 +131,8 @@ class ContentWriter:
         return self.marked(block, part)
 
     def _tool_use(self, part: ToolCall) -> Block:
+        if part.signature is not None:
+            self.lost.append(f"{part.at}.signature")
         block: Block = {"type": "tool_use", "id": self._id(part.id), "name": part.name, "input": self._input(part)}
         return self.marked(block, part)
 

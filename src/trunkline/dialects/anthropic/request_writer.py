@@ -19,6 +19,7 @@ from trunkline.dialects.anthropic.thinking import Plan, plan
 from trunkline.dialects.anthropic.vocabulary import NAME, write_cache
 from trunkline.dialects.base import Quirks
 from trunkline.dialects.emptied import refuse_emptied
+from trunkline.dialects.forced import refuse_forced
 from trunkline.dialects.turns import turns
 
 _encode = msgspec.json.Encoder().encode
@@ -182,6 +183,7 @@ class _RequestWriter:
     def _tooling(self, made: Plan, out: dict[str, Any]) -> None:
         if tools := self._tools():
             out["tools"] = tools
+        refuse_forced(self.request, self.lost)
         if choice := self._tool_choice(made, bool(tools)):
             out["tool_choice"] = choice
 

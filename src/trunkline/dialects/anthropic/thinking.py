@@ -126,4 +126,7 @@ def _thinking_missing(messages: list[Message]) -> bool:
 
 
 def _signed(part: Part) -> bool:
-    return isinstance(part, RedactedThinking) or (isinstance(part, Thinking) and part.signature is not None)
+    """By this family: thoughts of another are not sent."""
+    if not isinstance(part, Thinking | RedactedThinking) or part.maker not in {"", NAME}:
+        return False
+    return isinstance(part, RedactedThinking) or part.signature is not None

@@ -11,6 +11,7 @@ from trunkline.core.reply import Flow
 from trunkline.core.request import Request
 from trunkline.dialects import openai_errors as errors
 from trunkline.dialects.base import Dialect, Envelope, Quirks, Reader, Writer
+from trunkline.dialects.carried import marked
 from trunkline.dialects.fields import Fields, decode_object, missing
 from trunkline.dialects.openai_chat import answer_reader, answer_writer, request_reader, request_writer, tap
 from trunkline.dialects.openai_chat.vocabulary import NAME
@@ -59,6 +60,8 @@ class OpenAIChat(Dialect):
         return peek
 
     def patch(self, body: bytes, model: str, peek: Peek, quirks: Quirks) -> bytes:
+        if marked(body):
+            return self._unmarked(body, model, peek, quirks)
         ask = peek.stream and not peek.include_usage and quirks.stream_usage
         if model == peek.model and not ask:
             return body
@@ -71,6 +74,12 @@ class OpenAIChat(Dialect):
                 msgspec.Raw(_encode({**given, "include_usage": True})) if isinstance(given, dict) else _USAGE_ON
             )
         return _encode(fields)
+
+    def _unmarked(self, body: bytes, model: str, peek: Peek, quirks: Quirks) -> bytes:
+        """Without the thoughts of other families' models, which only the gateway can read."""
+        request = self.read_request(body, peek)
+        said = Quirks(max_tokens_field=request.name_of("max_tokens"), stream_usage=quirks.stream_usage)
+        return self.write_request(request, model, said, [])
 
     def read_request(self, body: bytes, peek: Peek | None = None) -> Request:
         return request_reader.read_request(body, peek.model if peek is not None else "")

@@ -32,6 +32,7 @@ from trunkline.core.events import (
 )
 from trunkline.core.usage import Usage
 from trunkline.dialects.base import Envelope
+from trunkline.dialects.openai_chat.thoughts import Thoughts
 from trunkline.dialects.openai_chat.usage import write_usage
 from trunkline.dialects.openai_chat.vocabulary import FINISH_REASONS, NAME
 from trunkline.dialects.openai_errors import write_error
@@ -55,25 +56,17 @@ def citation(wire: dict[str, Any]) -> dict[str, Any] | None:
     return None
 
 
-def detail(part: PartStarted, own: bool, **more: Any) -> dict[str, Any]:
-    """What must be sent back unchanged of a thought, as `reasoning_details` holds it."""
-    data = part.data or {}
-    if part.kind == "redacted_reasoning":
-        return {"type": "reasoning.encrypted", **(data if own else {"data": data.get("data")}), **more}
-    return {"type": "reasoning.text", **more}
-
-
 def finish(event: Finished, own: bool) -> dict[str, Any]:
     """The end of a choice: its reason, and what only this dialect says beside it (or instead)."""
     reason = {"finish_reason": FINISH_REASONS[event.reason]}
     return reason | event.extra if own and event.extra else reason
 
 
-def tool_call(part: PartStarted) -> dict[str, Any]:
+def tool_call(part: PartStarted, call_id: str) -> dict[str, Any]:
     """A tool call as it begins, without arguments."""
     if part.kind == "custom_tool_call":
-        return {"id": part.id, "type": "custom", "custom": {"name": part.name, "input": ""}}
-    return {"id": part.id, "type": "function", "function": {"name": part.name, "arguments": ""}}
+        return {"id": call_id, "type": "custom", "custom": {"name": part.name, "input": ""}}
+    return {"id": call_id, "type": "function", "function": {"name": part.name, "arguments": ""}}
 
 
 class StreamWriter:
@@ -89,9 +82,10 @@ class StreamWriter:
         self._counts: dict[int, int] = {}
         self._details: dict[int, int] = {}
         """Choice to the number of `reasoning_details` it has had: clients join those of one number."""
+        self._thought = Thoughts("")
         self._cited: dict[int, int] = {}
         """The same for `annotations`; a list without numbers is an error to OpenAI's SDK."""
-        self._thoughts: dict[int, list[str]] = {}
+        self._texts: dict[int, list[str]] = {}
         """Part index to its reasoning, for the detail that repeats it beside its signature."""
         self._roles: set[int] = set()
         self._usage: Usage | None = None
@@ -105,14 +99,13 @@ class StreamWriter:
                 before, after = self._text[index]
                 return before + _encode(text) + after
             case ReasoningDelta(index, text):
-                self._thoughts[index].append(text)
+                self._texts[index].append(text)
                 before, after = self._text[index]
                 return before + _encode(text) + after
             case PartStarted():
                 return self._part(event)
             case SignatureDelta(index, signature):
-                text = "".join(self._thoughts[index])
-                return self._detail(self._parts[index], text=text, signature=signature)
+                return self._sign(self._parts[index], signature)
             case PartFinished():
                 return b""
             case Opaque(values):
@@ -144,7 +137,7 @@ class StreamWriter:
         return data(b"[DONE]")
 
     def _start(self, event: Started) -> bytes:
-        self._own = event.dialect == NAME
+        self._own, self._thought = event.dialect == NAME, Thoughts(event.dialect)
         self._head = {
             "id": event.id,
             "object": "chat.completion.chunk",
@@ -167,10 +160,10 @@ class StreamWriter:
             case "refusal":
                 self._template(event, {"refusal": ""})
             case "reasoning":
-                self._thoughts[event.index] = []
+                self._texts[event.index] = []
                 self._template(event, {"reasoning_content": ""})
             case "redacted_reasoning":
-                return role + self._detail(event)
+                return role + self._detail(event.choice, self._thought.redacted(event))
             case "tool_call" | "custom_tool_call":
                 return role + self._call(event)
             case "media":
@@ -181,10 +174,16 @@ class StreamWriter:
                 assert_never(event.kind)
         return role
 
-    def _detail(self, part: PartStarted, **more: Any) -> bytes:
-        number = self._details.get(part.choice, 0)
-        self._details[part.choice] = number + 1
-        return self._delta(part.choice, {"reasoning_details": [detail(part, self._own, **more, index=number)]})
+    def _sign(self, part: PartStarted, signature: str) -> bytes:
+        """A text's own signature (Gemini's) has no place here, and its maker does not insist on it."""
+        if part.kind != "reasoning":
+            return b""
+        return self._detail(part.choice, self._thought.text(part, "".join(self._texts[part.index]), signature))
+
+    def _detail(self, choice: int, detail: dict[str, Any]) -> bytes:
+        number = self._details.get(choice, 0)
+        self._details[choice] = number + 1
+        return self._delta(choice, {"reasoning_details": [{**detail, "index": number}]})
 
     def _cite(self, choice: int, annotation: dict[str, Any] | None) -> bytes:
         if annotation is None:
@@ -202,7 +201,8 @@ class StreamWriter:
         body = "custom" if event.kind == "custom_tool_call" else "function"
         field = "input" if event.kind == "custom_tool_call" else "arguments"
         self._template(event, {"tool_calls": [{"index": number, body: {field: ""}}]})
-        return self._delta(event.choice, {"tool_calls": [{"index": number, **tool_call(event)}]})
+        call = tool_call(event, self._thought.call_id(event))
+        return self._delta(event.choice, {"tool_calls": [{"index": number, **call}]})
 
     def _template(self, event: PartStarted, delta: dict[str, Any]) -> None:
         """Cut the chunk of an empty delta at its empty string: the only thing that changes goes between."""
@@ -244,6 +244,7 @@ class WholeWriter:
         self._signatures: dict[int, str] = {}
         self._details: dict[int, list[dict[str, Any]]] = {}
         """Choice to all its thoughts, in order."""
+        self._thought = Thoughts("")
         self._extra: dict[str, Any] = {}
         self._usage: Usage | None = None
 
@@ -277,7 +278,7 @@ class WholeWriter:
         return {"index": index, "message": self._messages[index], "logprobs": logprobs, **end}
 
     def _start(self, event: Started) -> None:
-        self._head, self._own = event, event.dialect == NAME
+        self._head, self._own, self._thought = event, event.dialect == NAME, Thoughts(event.dialect)
 
     def _text(self, event: TextDelta | ReasoningDelta) -> None:
         self._texts[event.index].append(event.text)
@@ -327,7 +328,7 @@ class WholeWriter:
         message = self._message(event.choice)
         match event.kind:
             case "redacted_reasoning":
-                self._details.setdefault(event.choice, []).append(detail(event, self._own))
+                self._details.setdefault(event.choice, []).append(self._thought.redacted(event))
             case "media" if self._own:
                 message["audio"] = dict(event.data or {})
             case "media":
@@ -354,14 +355,14 @@ class WholeWriter:
                 message["refusal"] = (message["refusal"] or "") + text
             case "reasoning":
                 message["reasoning_content"] = message.get("reasoning_content", "") + text
-                signed = {"signature": signature} if (signature := self._signatures.get(part.index)) else {}
-                self._details.setdefault(part.choice, []).append(detail(part, self._own, text=text, **signed))
+                signature = self._signatures.get(part.index)
+                self._details.setdefault(part.choice, []).append(self._thought.text(part, text, signature))
             case "tool_call":
-                call = tool_call(part)
+                call = tool_call(part, self._thought.call_id(part))
                 call["function"]["arguments"] = text
                 message.setdefault("tool_calls", []).append(call)
             case "custom_tool_call":
-                call = tool_call(part)
+                call = tool_call(part, self._thought.call_id(part))
                 call["custom"]["input"] = text
                 message.setdefault("tool_calls", []).append(call)
 

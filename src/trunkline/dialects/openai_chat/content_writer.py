@@ -33,6 +33,9 @@ from trunkline.dialects.openai_chat.vocabulary import NAME, put_back
 
 Json = dict[str, Any]
 
+_OURS = frozenset({"", NAME})
+"""Makers of thoughts that a chat host may get back."""
+
 
 class ContentWriter:
     """`lost` collects paths. `elsewhere`: the client speaks another dialect, whose file ids mean nothing here."""
@@ -77,6 +80,8 @@ class ContentWriter:
         return self.unknown(out, part.extra, part.at)
 
     def tool_call(self, call: ToolCall) -> Json:
+        if call.signature is not None:
+            self.lost.append(f"{call.at}.signature")
         if call.custom:
             out: Json = {"id": call.id, "type": "custom", "custom": {"name": call.name, "input": call.arguments}}
         else:
@@ -84,11 +89,15 @@ class ContentWriter:
         return self.marked(out, call)
 
     def thinking(self, parts: Sequence[Part], out: Json) -> None:
-        """Chat has no field for it; what came in by this dialect goes back as it came."""
-        thoughts = [part for part in parts if isinstance(part, Thinking | RedactedThinking)]
-        if not self.own:
-            self.lost.extend(part.at for part in thoughts)
-            return
+        """Chat has no field for it; what came in by this dialect goes back as it came, except to others than those
+        who made it."""
+        thoughts: list[Thinking | RedactedThinking] = []
+        for part in parts:
+            if isinstance(part, Thinking | RedactedThinking):
+                if self.own and part.maker in _OURS:
+                    thoughts.append(part)
+                else:
+                    self.lost.append(part.at)
         if text := "".join(part.text for part in thoughts if isinstance(part, Thinking)):
             out["reasoning_content"] = text
         if any(isinstance(part, RedactedThinking) or part.signature or part.extra for part in thoughts):

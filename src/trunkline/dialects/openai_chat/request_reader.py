@@ -33,6 +33,7 @@ from trunkline.core.request import (
     ToolResult,
     Url,
 )
+from trunkline.dialects.carried import Carried, place, unpack, unseal
 from trunkline.dialects.fields import Fields, Table, decode_object, typed, wrong
 from trunkline.dialects.links import read_link
 from trunkline.dialects.openai_chat.vocabulary import NAME, NAMES
@@ -112,7 +113,7 @@ def _message(item: Any, at: str) -> Message:
         case "assistant":
             parts = _assistant(fields)
         case "tool":
-            call_id, content = fields.need("tool_call_id", str), _content(fields)
+            (call_id, _), content = unpack(fields.need("tool_call_id", str)), _content(fields)
             parts = [ToolResult(call_id, content, cache=_cache(fields), at=fields.at)]
         case _:
             path = fields.path("role")
@@ -134,7 +135,8 @@ def _assistant(fields: Fields) -> list[Part]:
     if refusal := fields.get("refusal", str):
         parts.append(Refusal(refusal, fields.path("refusal")))
     for i, item in enumerate(fields.get("tool_calls", list) or []):
-        parts.append(_tool_call(Fields(item, f"{fields.at}.tool_calls[{i}]")))
+        call, carried = _tool_call(Fields(item, f"{fields.at}.tool_calls[{i}]"))
+        parts = place(parts, call, carried)
     if not parts and "content" not in fields.left and not fields.left.keys() & {"function_call", "audio"}:
         raise BadRequest(f"{fields.at} needs content or tool_calls.", param=fields.path("content"))
     return parts
@@ -151,7 +153,7 @@ def _thinking(fields: Fields) -> list[Part]:
         del fields.left["reasoning_details"]
         parts += [_detail(Fields(item, f"{fields.at}.reasoning_details[{i}]"), plain) for i, item in enumerate(items)]
     if plain and not any(isinstance(part, Thinking) for part in parts):
-        parts.insert(0, Thinking(plain, at=fields.path("reasoning_content")))
+        parts.insert(0, Thinking(plain, at=fields.path("reasoning_content"), maker=NAME))
     return parts
 
 
@@ -161,23 +163,30 @@ _DETAILS = {"reasoning.text", "reasoning.summary", "reasoning.encrypted"}
 def _detail(fields: Fields, plain: str | None) -> Part:
     kind = fields.any("type")
     if kind == "reasoning.encrypted":
-        return RedactedThinking(fields.need("data", str), fields.at, fields.rest())
+        data, maker = unseal(fields.need("data", str), NAME)
+        if maker != NAME:
+            fields.any("index")
+        return RedactedThinking(data, fields.at, fields.rest(), maker)
     text = fields.get("text" if kind == "reasoning.text" else "summary", str)
     if kind == "reasoning.summary":
         fields.left["type"] = kind
-    return Thinking(plain or "" if text is None else text, fields.get("signature", str), fields.rest(), fields.at)
+    signature, maker = unseal(fields.get("signature", str) or "", NAME)
+    if maker != NAME:
+        fields.any("index")  # our own number, from the stream
+    return Thinking(plain or "" if text is None else text, signature or None, fields.rest(), fields.at, maker)
 
 
-def _tool_call(fields: Fields) -> ToolCall:
+def _tool_call(fields: Fields) -> tuple[ToolCall, list[Carried]]:
+    """The call, and what was packed into its id."""
     kind = fields.get("type", str) or "function"
     if kind not in {"function", "custom"}:
         raise BadRequest(f"{fields.path('type')} must be function or custom, not {kind!r}.", param=fields.path("type"))
     custom = kind == "custom"
     body = fields.inner(kind)
-    call_id = fields.need("id", str)
+    call_id, carried = unpack(fields.need("id", str))
     fields.any("index")  # a number from the answer that was sent back with it
     name, text = body.need("name", str), body.get("input" if custom else "arguments", str) or ""
-    return ToolCall(call_id, name, text, custom, _cache(fields), fields.rest(), fields.at)
+    return ToolCall(call_id, name, text, custom, _cache(fields), fields.rest(), fields.at), carried
 
 
 def _cache(fields: Fields) -> CacheMark | None:

@@ -31,6 +31,7 @@ from trunkline.core.request import (
 from trunkline.dialects.base import Quirks
 from trunkline.dialects.effort import effort_of
 from trunkline.dialects.emptied import refuse_emptied
+from trunkline.dialects.forced import refuse_forced
 from trunkline.dialects.openai_chat.content_writer import ContentWriter, Json
 from trunkline.dialects.openai_chat.vocabulary import NAME, put_back
 
@@ -207,6 +208,7 @@ class _RequestWriter:
         request = self.request
         tools = [written for tool in request.tools if (written := self._tool(tool)) is not None]
         choice = request.tool_choice
+        refuse_forced(request, self.lost)
         if tools:
             out["tools"] = tools
             if choice is not None:
@@ -223,7 +225,7 @@ class _RequestWriter:
             self.lost.append(tool.at)
             return None
         if isinstance(tool, CustomTool):
-            custom = _set(name=tool.name, description=tool.description, format=tool.format)
+            custom = _set(name=tool.name, description=tool.description, format=_grammar(tool.format))
             return self.content.unknown({"type": "custom", "custom": custom}, tool.extra, tool.at)
         function = _set(name=tool.name, description=tool.description, parameters=tool.schema, strict=tool.strict)
         return self.content.marked({"type": "function", "function": function}, tool)
@@ -237,6 +239,15 @@ def _plain(message: Message) -> bool:
 def _set(**fields: Any) -> Json:
     """The fields that say something."""
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def _grammar(format: Json | None) -> Json | None:
+    """Responses says in one object what chat says in two."""
+    match format:
+        case {"type": "grammar", "syntax": syntax, "definition": definition}:
+            return {"type": "grammar", "grammar": {"syntax": syntax, "definition": definition}}
+        case other:
+            return other
 
 
 def _tool_choice(choice: ToolChoice, tools: list[Json]) -> Any:

@@ -11,6 +11,7 @@ from trunkline.core.reply import Flow
 from trunkline.core.request import Request
 from trunkline.dialects import openai_errors as errors
 from trunkline.dialects.base import Dialect, Envelope, Quirks, Reader, Writer
+from trunkline.dialects.carried import marked
 from trunkline.dialects.counts import read_count
 from trunkline.dialects.fields import Fields, decode_object, missing
 from trunkline.dialects.openai_responses import answer_reader, answer_writer, request_reader, request_writer, tap
@@ -43,6 +44,8 @@ class OpenAIResponses(Dialect):
         return Peek(model, bool(seen.stream) or addressed.stream, include_usage=True)
 
     def patch(self, body: bytes, model: str, peek: Peek, quirks: Quirks) -> bytes:
+        if marked(body):  # by thoughts of other families' models, which only the gateway can read
+            return self.write_request(self.read_request(body, peek), model, Quirks(), [])
         if model == peek.model:
             return body
         fields = _fields(body)

@@ -23,7 +23,7 @@ from trunkline.core.request import (
     ToolCall,
     ToolResult,
 )
-from trunkline.dialects.carried import Carried, unpack, unseal
+from trunkline.dialects.carried import place, unpack, unseal
 from trunkline.dialects.fields import Fields, wrong
 from trunkline.dialects.openai_responses.content_reader import read_content, read_output
 from trunkline.dialects.openai_responses.vocabulary import NAME, REDACTED, signed
@@ -106,20 +106,7 @@ def _call(fields: Fields, custom: bool) -> list[Part]:
     name, text = fields.need("name", str), fields.get("input" if custom else "arguments", str) or ""
     call = ToolCall(call_id, name, text, custom, at=fields.at, aside=_aside(fields))
     call.extra = fields.rest()
-    return [*_thoughts(call, carried), call]
-
-
-def _thoughts(call: ToolCall, carried: list[Carried]) -> list[Part]:
-    out: list[Part] = []
-    for thought in carried:
-        match thought.kind:
-            case "thinking":
-                out.append(Thinking(thought.text, thought.signature, at=f"{call.at}.call_id", maker=thought.maker))
-            case "redacted":
-                out.append(RedactedThinking(thought.signature, f"{call.at}.call_id", maker=thought.maker))
-            case "call":
-                call.signature, call.maker = thought.signature, thought.maker
-    return out
+    return place((), call, carried)
 
 
 def _function_call(fields: Fields) -> list[Part]:
