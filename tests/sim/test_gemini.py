@@ -123,6 +123,25 @@ async def test_parallel_calls_and_their_responses(sim: Handle, mode: str, model:
     assert 'The tools returned: "r0"; "r1"' in second.text
 
 
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_chat_of_the_sdk_keeps_its_signatures(sim: Handle, mode: str) -> None:
+    """It keeps a stream as one content a chunk."""
+    config = types.GenerateContentConfig(
+        tools=TOOLS, automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True)
+    )
+    async with client(sim, mode) as api:
+        chat = api.chats.create(model="sim-thinker", config=config)
+        chunks = [chunk async for chunk in await chat.send_message_stream("call get_weather and get_time")]
+        calls = [call for chunk in chunks for call in chunk.function_calls or ()]
+        responses = [
+            types.Part(function_response=types.FunctionResponse(id=one.id, name=one.name, response={"result": "ok"}))
+            for one in calls
+        ]
+        answer = [chunk async for chunk in await chat.send_message_stream(responses)]
+    assert len(calls) == 2
+    assert 'The tools returned: "ok"; "ok"' in said(answer)
+
+
 async def test_thoughts_are_shown_on_request_and_always_counted(sim: Handle) -> None:
     shown = types.GenerateContentConfig(thinking_config=types.ThinkingConfig(include_thoughts=True))
     async with client(sim) as api:

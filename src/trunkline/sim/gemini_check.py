@@ -36,7 +36,7 @@ def check(body: Json, turn: Turn) -> None:
     _tools(body)
     _conversation(body["contents"])
     if turn.model.thinks and not _told_not_to(body):
-        _signatures(body["contents"], Signer(turn.settings.secret))
+        _signatures(_turns(body["contents"]), Signer(turn.settings.secret))
 
 
 def sign_call(signer: Signer, name: str, args: Any) -> str:
