@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from msgspec import structs
+
 from trunkline.config import Config
 from trunkline.core.call import Entry
 from trunkline.core.pipeline import stack
@@ -21,6 +23,7 @@ from trunkline.edge.server import Edge
 from trunkline.edge.transport.base import Transport
 from trunkline.edge.transport.open import open_transport
 from trunkline.edge.upstream import Upstream
+from trunkline.providers.catalog_view import configured
 from trunkline.providers.directory import Directory
 from trunkline.providers.prices import PriceList
 from trunkline.providers.settings import ProviderSettings
@@ -74,16 +77,21 @@ class Gateway:
         self.directory = Directory(self.providers, _models(config, self.providers))
         auth = Auth(self.ring if config.auth == "required" else None, config.ledger.capture, time.time)
 
+        upstream = Upstream(self.transport, config.server.ping_interval)
         handle = stack(
             Ledger(journal, self.meters, self.prices, time.monotonic),
             auth,
             Routing(self.directory.resolve, time.monotonic, self.directory.offer),
-            terminal=Upstream(self.transport, config.server.ping_interval),
+            terminal=upstream,
         )
 
         models = Models(self.directory.names, auth.identify)
         health = Health(self.status, config.admin_key)
-        admin = Admin(config.admin_key, lambda: self.shipper.keys if self.shipper is not None else None)
+        admin = Admin(
+            config.admin_key,
+            lambda: self.shipper.keys if self.shipper is not None else None,
+            lambda: configured(self.directory, upstream.lessons.shown()),
+        )
         self.edge = Edge(
             handle,
             config.server,
@@ -170,7 +178,13 @@ def _providers(config: Config, simulator: tuple[str, int] | None) -> dict[str, P
     bound = {name: bind(name, settings) for name, settings in config.providers.items()}
     if simulator is not None:
         bound |= {name: unpriced(bind(name, row)) for name, row in _simulated(*simulator).items()}
-    return bound
+    return {name: structs.replace(each, catalog=config.catalog) for name, each in bound.items()}
+
+
+def directory_of(config: Config) -> Directory:
+    """The models of a configuration, with nothing opened: to look at, not to call."""
+    providers = _providers(config, ("127.0.0.1", 0) if config.simulates else None)
+    return Directory(providers, _models(config, providers))
 
 
 def _simulated(host: str, port: int) -> dict[str, ProviderSettings]:

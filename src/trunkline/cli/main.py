@@ -17,6 +17,7 @@ COMMANDS = {
     "check": ("trunkline.cli.check:check", "Check a configuration, and show what it comes to."),
     "keys": ("trunkline.cli.keys:keys", "Make and manage the keys that callers use."),
     "usage": ("trunkline.cli.usage:usage", "Tokens and money by model, key or day."),
+    "models": ("trunkline.cli.models:models", "What is known of each model: limits, modalities, tools, reasoning."),
     "sim": ("trunkline.cli.sim:sim", "Run the simulator: a provider that costs nothing and fails on cue."),
 }
 """Name: where the command is, and what it does."""

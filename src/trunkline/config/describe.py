@@ -25,6 +25,7 @@ from trunkline.config.schema import (
 from trunkline.core.secret import Credential, Dsn, Secret, SecretCommand, SecretFile
 from trunkline.edge.settings import ServerSettings
 from trunkline.edge.transport.base import TransportSettings
+from trunkline.providers.catalog_facts import Facts
 from trunkline.providers.settings import CredentialEntry, ProviderSettings
 
 SECTIONS: tuple[tuple[str, type[msgspec.Struct]], ...] = (
@@ -35,6 +36,7 @@ SECTIONS: tuple[tuple[str, type[msgspec.Struct]], ...] = (
     ("A credential from a command", SecretCommand),
     ("`models.NAME`", ModelSettings),
     ("`models.NAME.targets[]`", TargetSettings),
+    ("`catalog.MODEL`", Facts),
     ("`state`", StateSettings),
     ("`transport`", TransportSettings),
     ("`server`", ServerSettings),

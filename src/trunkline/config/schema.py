@@ -13,6 +13,7 @@ from trunkline.core.call import Capture
 from trunkline.core.secret import Dsn, Secret
 from trunkline.edge.settings import ServerSettings
 from trunkline.edge.transport.base import TransportSettings
+from trunkline.providers.catalog_facts import Facts
 from trunkline.providers.settings import ProviderSettings
 
 LATER = {
@@ -102,6 +103,8 @@ class Config(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """Whom to call, by a name of your choosing."""
     models: dict[str, ModelSettings] = field(default_factory=dict)
     """Public models, by name. Without any, `provider/model` still addresses every provider."""
+    catalog: dict[str, Facts] = field(default_factory=dict)
+    """What is known better of models than the shipped table knows, by a model's id or by `provider/model`."""
     state: StateSettings = field(default_factory=StateSettings)
     """Where keys, ledger and counters are kept."""
     transport: TransportSettings = field(default_factory=TransportSettings)

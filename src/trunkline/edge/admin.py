@@ -7,6 +7,8 @@
     POST   /admin/v1/keys/{key}/rotate    {"grace": seconds}
     DELETE /admin/v1/keys/{key}           delete
 
+    GET    /admin/v1/models               what is known of each model, and what its targets were seen to refuse
+
 `{key}` is an id or a name. A secret is shown once, in the answer that makes it.
 """
 
@@ -24,7 +26,7 @@ from trunkline.core.errors import BadRequest, MethodNotAllowed, NotFound, Overlo
 from trunkline.core.secret import Secret
 from trunkline.core.stores import KeyAdmin, StoreError, StoreUnavailable
 from trunkline.edge.limits import read_body
-from trunkline.edge.pages import is_admin, respond
+from trunkline.edge.pages import is_admin, only_get, respond
 
 MAX_BODY = 65_536
 _encode = msgspec.json.Encoder().encode
@@ -39,11 +41,17 @@ class _Rotation(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Admin:
-    """`keys` gives the store, or None while the database is not open."""
+    """`keys` gives the store, or None while the database is not open; `models` what is known of the models."""
 
-    def __init__(self, admin_key: Secret | None, keys: Callable[[], KeyAdmin | None]) -> None:
+    def __init__(
+        self,
+        admin_key: Secret | None,
+        keys: Callable[[], KeyAdmin | None],
+        models: Callable[[], list[dict[str, Any]]] = list,
+    ) -> None:
         self._admin_key = admin_key
         self._keys = keys
+        self._models = models
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         self._admit(scope)
@@ -59,8 +67,11 @@ class Admin:
     async def _answer(self, scope: Any, receive: Any) -> tuple[int, Any]:
         path = scope["path"].removeprefix("/admin/v1/").strip("/")
         resource, _, rest = path.partition("/")
+        if path == "models":
+            only_get(scope)
+            return 200, {"data": self._models()}
         if resource != "keys" or not scope["path"].startswith("/admin/v1/"):
-            raise NotFound("There is nothing at this path: see /admin/v1/keys.")
+            raise NotFound("There is nothing at this path: see /admin/v1/keys and /admin/v1/models.")
         reference, _, action = rest.partition("/")
         store = self._keys()
         if store is None:

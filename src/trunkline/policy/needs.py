@@ -77,6 +77,8 @@ class Ability(Struct, frozen=True):
     """What is known of a target. `input` and `output` in tokens, None where unknown."""
 
     lacks: frozenset[str] = frozenset()
+    has: frozenset[str] = frozenset()
+    """What is known to be there: of use to name a model that can."""
     input: int | None = None
     output: int | None = None
 

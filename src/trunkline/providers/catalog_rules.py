@@ -38,6 +38,7 @@ _GEMINI = Facts(
 )
 
 _RULES: tuple[tuple[str, Facts], ...] = (
+    (r"claude-(instant|v?[12])", Facts(maker="anthropic", streaming=True)),
     (r"claude-3-(opus|haiku|sonnet)", Facts(output=4096).over(_CLAUDE_3)),
     (r"claude-3-5", Facts(output=8192).over(_CLAUDE_3)),
     (r"claude-3-7", Facts(json_schema=False).over(_CLAUDE)),

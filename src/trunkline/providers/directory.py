@@ -72,8 +72,8 @@ class Directory:
         )
 
     def offer(self, needs: Needs, call: Call) -> str | None:
-        """The model nearest in name to the one asked for whose targets have all that is needed, among those that the
-        caller may use; None where there is none."""
+        """The model nearest in name to the one asked for whose targets have all that is needed (one of which that is
+        known, rather than assumed), among those that the caller may use; None where there is none."""
         wanted = call.peek.model if call.peek is not None else ""
         able = [
             name
@@ -81,7 +81,12 @@ class Directory:
             if (call.key is None or call.key.allows(name))
             and not any(shortfall(needs, each.ability) for each in self.resolve(name))
         ]
-        return max(able, key=lambda name: difflib.SequenceMatcher(None, name, wanted).ratio(), default=None)
+
+        def nearness(name: str) -> tuple[bool, float]:
+            surely = all(needs.asked.keys() <= each.ability.has for each in self.resolve(name))
+            return surely, difflib.SequenceMatcher(None, name, wanted).ratio()
+
+        return max(able, key=nearness, default=None)
 
     def names(self) -> list[str]:
         """What /v1/models lists: public models, then what each provider offers."""

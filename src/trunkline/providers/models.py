@@ -43,7 +43,11 @@ _MEDIA = ("image", "document", "audio", "video")
 
 def ability_of(facts: Facts) -> Ability:
     """What is known to be missing, as `policy.needs` asks for it."""
-    lacks = {name for name in ("tools", "parallel_tools", "json_schema", "streaming") if getattr(facts, name) is False}
+    said = {
+        "tools": facts.tools, "parallel_tools": facts.parallel_tools, "json_schema": facts.json_schema,
+        "streaming": facts.streaming,
+    }  # fmt: skip
+    lacks = {name for name, able in said.items() if able is False}
     if facts.tools is False:
         lacks.add("parallel_tools")
     if facts.inputs is not None:
@@ -52,4 +56,7 @@ def ability_of(facts: Facts) -> Ability:
         lacks.add("text")
     if facts.reasoning == "none":
         lacks.add("reasoning")
-    return Ability(frozenset(lacks), facts.input or facts.context, facts.output)
+    has = {"text", *(name for name, able in said.items() if able), *(facts.inputs or ())}
+    if facts.reasoning not in (None, "none"):
+        has.add("reasoning")
+    return Ability(frozenset(lacks), frozenset(has - lacks), facts.input or facts.context, facts.output)
