@@ -80,7 +80,9 @@ def _answered(said: out.Saying, items: list[Json], turn: Turn) -> Exchange:
     whole = out.whole(said)
     streamed = bool(body.get("stream"))
     steps = stream(said) if streamed or said.background else []
-    if body.get("store") is not False or said.background:
+    # A connection remembers its responses even where nothing is stored: a next message may go on from them.
+    connected = turn.headers.get(b"upgrade", b"").lower() == b"websocket"
+    if body.get("store") is not False or said.background or connected:
         events = [step for step in steps if isinstance(step, bytes)]
         kept = [_with_id(item, turn.number, i) for i, item in enumerate(items)]
         turn.memory.add(Kept(whole, kept, events, asked=0 if said.background and not streamed else None))

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from trunkline.sim.websocket import ResponsesSocket
+
 if TYPE_CHECKING:
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
@@ -92,3 +94,25 @@ class WireProtocol(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         cycle.scope["extensions"] = {EXTENSION: self._wire}  # type: ignore[dict-item]
         super()._start_asgi_task(cycle, app)
+
+    def _should_upgrade_to_ws(self) -> bool:
+        return self.url.partition(b"?")[0].endswith(b"/responses")
+
+    def handle_websocket_upgrade(self) -> None:
+        """From now on the connection belongs to a `ResponsesSocket`, and a task answers its messages."""
+        headers = [header for header in self.scope["headers"] if header[0] != b"content-length"]
+        socket = ResponsesSocket(self.app, self.url, headers, {EXTENSION: self._wire})
+        self.connections.discard(self)
+        self.connections.add(socket)  # type: ignore[arg-type]
+        self.transport.set_protocol(socket)
+        socket.connection_made(self.transport)
+        task = self.loop.create_task(socket.serve())
+        self.tasks.add(task)
+
+        def lost() -> None:
+            self._wire.closed()
+            self.connections.discard(socket)
+            self.tasks.discard(task)
+            task.cancel()
+
+        socket.lost = lost
