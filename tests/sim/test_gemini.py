@@ -183,6 +183,19 @@ async def test_structure_media_limit_stop_and_candidates(sim: Handle) -> None:
     assert [one.index for one in many.candidates] == [0, 1]
 
 
+async def test_log_probabilities(sim: Handle) -> None:
+    config = types.GenerateContentConfig(response_logprobs=True, logprobs=2)
+    async with client(sim) as api:
+        [whole] = (await api.models.generate_content(model="m", contents="x", config=config)).candidates
+        chunks = await streamed(api, model="m", contents="x", config=config)
+    parts = [chunk.candidates[0].logprobs_result for chunk in chunks[:-1]]
+    chosen = [one for part in parts for one in part.chosen_candidates]
+    assert whole.logprobs_result.chosen_candidates == chosen
+    assert "".join(one.token for one in chosen) == whole.content.parts[0].text
+    assert {len(row.candidates) for row in whole.logprobs_result.top_candidates} == {2}
+    assert whole.avg_logprobs < 0
+
+
 async def test_refusal_and_filter(sim: Handle) -> None:
     async with client(sim) as api:
         blocked = await api.models.generate_content(model="sim-small+refuse", contents="x")

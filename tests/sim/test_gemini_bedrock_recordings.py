@@ -38,7 +38,6 @@ pytestmark = pytest.mark.skipif(
 
 OURS = {
     "CachedContent not found": "cached contents are files that it does not have",
-    "Logprobs is not supported": "it has no logprobs for Gemini",
     "s3Uri": "it has no S3",
     "must alternate": "one model of the recordings took turns of one role in a row; most do not",
     "is blank": "one model of the recordings took blank text; most do not",

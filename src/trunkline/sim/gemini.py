@@ -70,6 +70,7 @@ def _saying(body: Json, turn: Turn) -> out.Saying:
         ids=not vertex and turn.name != WITHOUT_IDS,
         usage="no-usage" not in turn.cues,
         tps=turn.tps,
+        logprobs=(config.get("logprobs") or 0) if config.get("responseLogprobs") else None,
     )
 
 

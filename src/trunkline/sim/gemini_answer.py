@@ -16,6 +16,7 @@ import msgspec
 from trunkline.sim.cache import Reuse
 from trunkline.sim.exchange import Pause, Step
 from trunkline.sim.gemini_check import sign_call
+from trunkline.sim.gemini_logprobs import logprobs
 from trunkline.sim.persona import Answer, Part
 from trunkline.sim.signer import Signer
 
@@ -47,6 +48,8 @@ class Saying(msgspec.Struct):
     """Whether calls have one: AI Studio's newest models give them, Vertex does not."""
     usage: bool = True
     tps: float = 0.0
+    logprobs: int | None = None
+    """How many alternatives a token's log probabilities list; None: there are none."""
 
     @property
     def thought(self) -> bool:
@@ -117,7 +120,13 @@ def _candidate(said: Saying, index: int) -> Json:
     if said.thought and parts and not any("functionCall" in part for part in parts):
         parts[-1]["thoughtSignature"] = said.signer.sign("text")
     content = {"parts": parts, "role": "model"} if parts else {}
-    return {"content": content, **_ending(answer), "index": index}
+    return {"content": content, **_ending(answer), "index": index, **_logprobs(said, parts)}
+
+
+def _logprobs(said: Saying, parts: list[Json]) -> Json:
+    """Of the text that is shown and no thought."""
+    text = "".join(part.get("text", "") for part in parts if not part.get("thought"))
+    return logprobs(text, said.logprobs) if text and said.logprobs is not None else {}
 
 
 def _parts(said: Saying, answer: Answer) -> Iterator[Json]:
@@ -164,7 +173,8 @@ def stream(said: Saying) -> Iterator[bytes | Pause]:
             told += tokens
             signed = signed or "thoughtSignature" in (part or {})
             if part is not None:
-                yield _chunk(said, {"content": {"parts": [part], "role": "model"}, "index": index}, told)
+                content = {"parts": [part], "role": "model"}
+                yield _chunk(said, {"content": content, "index": index, **_logprobs(said, [part])}, told)
         last = index == len(said.answers) - 1
         yield _chunk(said, _last(said, index, answer, signed), None if last else told)
 

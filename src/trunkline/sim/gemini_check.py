@@ -7,6 +7,7 @@ import base64
 import json
 from typing import Any
 
+from trunkline.sim.gemini_logprobs import MOST
 from trunkline.sim.problems import Problem
 from trunkline.sim.signer import Signer
 from trunkline.sim.turn import Turn
@@ -23,7 +24,13 @@ LEVELS = ("THINKING_LEVEL_UNSPECIFIED", "MINIMAL", "LOW", "MEDIUM", "HIGH", "XHI
 MIME_TYPES = ("text/plain", "application/json", "text/x.enum")
 TYPES = frozenset({"STRING", "NUMBER", "INTEGER", "BOOLEAN", "ARRAY", "OBJECT", "NULL", "TYPE_UNSPECIFIED"})
 STRING_FORMATS = ("enum", "date-time")
-RANGES = {"temperature": (0, 2), "topP": (0, 1), "candidateCount": (1, 8), "maxOutputTokens": (1, 1_000_000)}
+RANGES = {
+    "temperature": (0, 2),
+    "topP": (0, 1),
+    "candidateCount": (1, 8),
+    "maxOutputTokens": (1, 1_000_000),
+    "logprobs": (0, MOST),
+}
 MAX_STOPS = 5
 PLACEHOLDERS = frozenset({"skip_thought_signature_validator", "context_engineering_is_the_way_to_go"})
 """Signatures that the service documents for histories which it did not write."""
@@ -99,8 +106,8 @@ def _generation(config: Json) -> None:
             )
     if len(config.get("stopSequences") or ()) > MAX_STOPS:
         raise Problem(f"The number of stop sequences must be at most {MAX_STOPS}.")
-    if config.get("responseLogprobs"):
-        raise Problem("Logprobs is not supported for the current model.")
+    if config.get("logprobs") is not None and not config.get("responseLogprobs"):
+        raise Problem("logprobs may only be set when responseLogprobs is true.")
     for kind in config.get("responseModalities") or ():
         if kind != "TEXT":
             raise Problem(f"The requested combination of response modalities ({kind}) is not supported by the model.")

@@ -29,24 +29,34 @@ def plan(body: Json, turn: Turn) -> Exchange:
     body = read(body, "Embed")
     values, tokens = _embedded(body, "EmbedContentRequest")
     reply: Json = {"embedding": {"values": values}}
-    if turn.family == "vertex":
-        details = [{"modality": "TEXT", "tokenCount": tokens}]
-        reply["usageMetadata"] = {"promptTokenCount": tokens, "totalTokenCount": tokens, "promptTokensDetails": details}
-    return Exchange(200, [*JSON], [encode(reply)])
+    return Exchange(200, [*JSON], [encode(reply | _usage(turn, tokens))])
 
 
 def plan_batch(body: Json, turn: Turn) -> Exchange:
-    """models/{model}:batchEmbedContents: every request names the path's model again. Raises Problem."""
+    """models/{model}:batchEmbedContents: every request names the path's model again; on Vertex it may leave it out.
+    Raises Problem."""
     requests = read(body, "EmbedBatch").get("requests") or []
     if not 1 <= len(requests) <= MAX_BATCH:
         raise Problem(f"* BatchEmbedContentsRequest.requests: 1 to {MAX_BATCH} requests can be in one batch")
-    rows = []
+    rows, tokens = [], 0
     for i, one in enumerate(requests):
         where = f"BatchEmbedContentsRequest.requests[{i}]"
-        if str(one.get("model", "")).removeprefix("models/").partition("+")[0] != turn.name:
+        named = str(one.get("model", "")).rpartition("/")[2].partition("+")[0]
+        if named != turn.name and (named or turn.family != "vertex"):
             raise Problem(f"* {where}.model: must be the model of the batch, models/{turn.name}")
-        rows.append({"values": _embedded(one, where)[0]})
-    return Exchange(200, [*JSON], [encode({"embeddings": rows})])
+        values, count_of_one = _embedded(one, where)
+        rows.append({"values": values})
+        tokens += count_of_one
+    return Exchange(200, [*JSON], [encode({"embeddings": rows} | _usage(turn, tokens))])
+
+
+def _usage(turn: Turn, tokens: int) -> Json:
+    """AI Studio counts nothing here."""
+    if turn.family != "vertex":
+        return {}
+    details = [{"modality": "TEXT", "tokenCount": tokens}]
+    counts = {"promptTokenCount": tokens, "totalTokenCount": tokens, "promptTokensDetails": details}
+    return {"usageMetadata": counts}
 
 
 def _embedded(body: Json, where: str) -> tuple[list[float], int]:

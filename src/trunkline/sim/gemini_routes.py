@@ -33,6 +33,7 @@ VERTEX: Mapping[str, Plan] = {
     STREAM: gemini.plan_stream,
     "countTokens": gemini.plan_count,
     "embedContent": gemini_embed.plan,
+    "batchEmbedContents": gemini_embed.plan_batch,
     "predict": gemini_embed.plan_predict,
 }
 CLAUDE: Mapping[str, Plan] = {
