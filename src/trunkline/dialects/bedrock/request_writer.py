@@ -61,12 +61,17 @@ COUNTED = ("messages", "system", "toolConfig", "additionalModelRequestFields")
 
 def write_request(request: Request, model: str, quirks: Quirks, lost: list[str]) -> bytes:
     """Raises BadRequest where the model does not take the conversation at all."""
-    return _encode(_RequestWriter(request, model, quirks, lost).body())
+    return _encode(body_of(request, model, quirks, lost))
+
+
+def body_of(request: Request, model: str, quirks: Quirks, lost: list[str]) -> dict[str, Any]:
+    """The same before it is encoded, for formats that are nearly the same."""
+    return _RequestWriter(request, model, quirks, lost).body()
 
 
 def write_count_request(request: Request, model: str, quirks: Quirks, lost: list[str]) -> bytes:
     """The same without what says how to answer."""
-    body = _RequestWriter(request, model, quirks, lost).body()
+    body = body_of(request, model, quirks, lost)
     return _encode({"input": {"converse": {name: body[name] for name in COUNTED if name in body}}})
 
 
