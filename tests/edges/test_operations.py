@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -13,6 +14,9 @@ from tests.edges.test_streams import one_target
 from tests.edges.upstreams import Answer, Upstream, chunk, hang_up, stream, whole
 from tests.running import running
 from tests.talking import ask
+from trunkline.core.embedding import EmbedRequest, Item
+from trunkline.dialects.embeddings import FORMATS
+from trunkline.sim.vectors import vector
 
 
 def openai_embeddings(*vectors: Any, tokens: int = 5) -> dict[str, Any]:
@@ -207,3 +211,50 @@ async def test_a_target_that_cannot_is_named(path: str, tmp_path: Path) -> None:
     assert got.json["error"]["code"] == entry.error == "unsupported_operation"
     assert "up/real" in got.json["error"]["message"]
     assert up.asked == []
+
+
+# ── Embeddings of one family at another's provider ─────────────────────────────────────────────────────────────────
+
+WHERE = {
+    "openai": "/v1/embeddings",
+    "gemini": "/v1beta/models/{}:embedContent",
+    "gemini-batch": "/v1/models/{}:batchEmbedContents",
+    "vertex": "/v1/projects/p/locations/l/publishers/google/models/{}:embedContent",
+    "vertex-batch": "/v1beta1/publishers/google/models/{}:batchEmbedContents",
+    "predict": "/v1beta1/projects/p/locations/l/publishers/google/models/{}:predict",
+    "titan": "/model/{}/invoke",
+    "cohere": "/model/{}/invoke",
+    "nova": "/model/{}/invoke",
+}
+TARGETS = {
+    "openai": "sim/text-embedding-3-small",
+    "azure": "sim-azure/text-embedding-3-small",
+    "gemini": "sim-gemini/gemini-embedding-001",
+    "vertex": "sim-vertex/gemini-embedding-001",
+    "predict": "sim-vertex/text-embedding-005",
+    "titan": "sim-bedrock/amazon.titan-embed-text-v2:0",
+    "cohere": "sim-bedrock/cohere.embed-v4:0",
+    "nova": "sim-bedrock/us.amazon.nova-2-multimodal-embeddings-v1:0",
+}
+SIZE = 256
+TEXTS = ["the cat sat", "on the mat"]
+SIMULATED = {"providers": {}}
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("client", WHERE)
+async def test_any_client_embeds_at_any_provider(client: str, target: str, tmp_path: Path) -> None:
+    """The simulator's vectors depend on the words alone, so that every way to it must bring the same."""
+    form = FORMATS[client]
+    request = EmbedRequest([Item(text, "", "query") for text in TEXTS[: form.limit("m")]], dimensions=SIZE)
+    body = form.write_request(request, TARGETS[target] if client == "openai" else "some.embed-v4:0", [])
+    async with running(tmp_path, SIMULATED) as run:
+        got = await ask(run.port, WHERE[client].format(quote(TARGETS[target], safe="")), body)
+        entry = await run.entry()
+    assert got.status == 200, got.body
+    answer = form.read_answer(got.body, [(k.encode(), v.encode()) for k, v in got.headers.items()])
+    assert answer.vectors == [pytest.approx(vector(text, SIZE), abs=1e-6) for text in TEXTS[: len(answer.vectors)]]
+    assert len(answer.vectors) == len(request.items)
+    assert entry.usage is not None
+    assert entry.usage.input > 0
+    assert entry.target == TARGETS[target]

@@ -7,10 +7,10 @@ have a model of their own where the body names none.
 from __future__ import annotations
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from trunkline.core.call import Addressed, Call, Peek
-from trunkline.dialects import multipart
+from trunkline.dialects import embeddings, multipart
 from trunkline.dialects.fields import missing
 from trunkline.edge.limits import check_depth
 from trunkline.edge.surfaces import Surface
@@ -31,6 +31,8 @@ def peek(call: Call, max_depth: int) -> Peek:
     if surface.multipart and (boundary := multipart.boundary(call.header(b"content-type"))) is not None:
         return _form(call, boundary)
     check_depth(call.body, max_depth)
+    if surface.embeds and (form := embeddings.invoked(call.body)) is not None:
+        call.surface = structs.replace(surface, operation="embed", form=form)
     return surface.dialect.peek(call.body, _addressed(call))
 
 

@@ -7,6 +7,7 @@ tried only once nothing else is found at the path.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from msgspec import Struct
 
@@ -34,12 +35,15 @@ class Surface(Struct, frozen=True):
     """The model that is meant where the body names none."""
     multipart: bool = False
     """A form with files (RFC 7578) is taken too."""
+    embeds: bool = False
+    """Where the body is one of an embedding model, the call is for `embed`, in that model's format."""
 
 
 def _openai(base: str) -> tuple[Surface, ...]:
     """What OpenAI's API does besides chat, below the paths of OpenAI, Azure's v1 and Azure's deployments."""
     dialect = openai_chat.DIALECT
     return (
+        Surface(f"{base}/completions", composed.COMPLETIONS, "complete"),
         Surface(f"{base}/embeddings", dialect, "embed", form="openai"),
         Surface(f"{base}/moderations", dialect, "moderate", default="omni-moderation-latest"),
         Surface(f"{base}/images/generations", dialect, "image", default="dall-e-2"),
@@ -57,7 +61,26 @@ def _bedrock(model: str) -> tuple[Surface, ...]:
         Surface(f"{model}/converse", composed.CONVERSE),
         Surface(f"{model}/converse-stream", composed.CONVERSE, stream=True),
         Surface(f"{model}/count-tokens", composed.CONVERSE, "count_tokens"),
+        Surface(f"{model}/invoke", composed.INVOKE, embeds=True),
+        Surface(f"{model}/invoke-with-response-stream", composed.INVOKE, stream=True),
     )
+
+
+_IN_PROJECT = "projects/{project}/locations/{location}"
+
+
+def _gemini_embeddings() -> Iterator[Surface]:
+    """Google's paths for embeddings: AI Studio's, and Vertex's, which has an older way besides."""
+    for version in ("/v1", "/v1beta"):
+        model = version + "/models/{model}"
+        yield Surface(f"{model}:embedContent", gemini.DIALECT, "embed", form="gemini")
+        yield Surface(f"{model}:batchEmbedContents", gemini.DIALECT, "embed", form="gemini-batch")
+    for version in ("/v1", "/v1beta1"):
+        for where in ("", f"/{_IN_PROJECT}"):
+            model = f"{version}{where}/publishers/{{publisher}}/models/{{model}}"
+            yield Surface(f"{model}:embedContent", gemini.DIALECT, "embed", form="vertex")
+            yield Surface(f"{model}:batchEmbedContents", gemini.DIALECT, "embed", form="vertex-batch")
+            yield Surface(f"{model}:predict", gemini.DIALECT, "embed", form="predict")
 
 
 def _gemini(models: str) -> tuple[Surface, ...]:
@@ -78,20 +101,22 @@ def _claude(models: str) -> tuple[Surface, ...]:
     )
 
 
-_IN_PROJECT = "projects/{project}/locations/{location}"
-
 SURFACES: tuple[Surface, ...] = (
     Surface("/v1/chat/completions", openai_chat.DIALECT),
+    Surface("/openai/v1/chat/completions", openai_chat.DIALECT),
     Surface("/v1/responses", openai_responses.DIALECT),
     Surface("/v1/responses/input_tokens", openai_responses.DIALECT, "count_tokens"),
     Surface("/openai/v1/responses", openai_responses.DIALECT),
     Surface("/openai/v1/responses/input_tokens", openai_responses.DIALECT, "count_tokens"),
     Surface("/v1/messages", anthropic.DIALECT),
     Surface("/v1/messages/count_tokens", anthropic.DIALECT, "count_tokens"),
+    Surface("/anthropic/v1/messages", anthropic.DIALECT),
+    Surface("/anthropic/v1/messages/count_tokens", anthropic.DIALECT, "count_tokens"),
     *_openai("/v1"),
     *_openai("/openai/v1"),
     *_openai("/openai/deployments/{model}"),
     *_bedrock("/model/{model}"),
+    *_gemini_embeddings(),
     *_gemini("/v1beta/models"),
     *_gemini("/v1/models"),
     *_claude(f"/v1/{_IN_PROJECT}/publishers/anthropic/models"),

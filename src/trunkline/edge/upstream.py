@@ -24,8 +24,10 @@ class Upstream:
     def __init__(self, transport: Transport, patience: float) -> None:
         sender = Sender(transport)
         self.lessons = Lessons()
+        generate = Generate(LearningSender(sender, self.lessons), patience)
         self._operations: Mapping[Operation, Do] = {
-            "generate": Generate(LearningSender(sender, self.lessons), patience),
+            "generate": generate,
+            "complete": generate,
             "count_tokens": Count(sender),
             "embed": Embed(sender),
             **dict.fromkeys(("moderate", "image", "speech", "transcribe"), Passthrough(sender)),

@@ -23,6 +23,8 @@ class Host(Struct, frozen=True):
     """Its name in the price list."""
     quirks: Quirks = PLAIN
     needs_key: bool = True
+    completes: bool = False
+    """It has OpenAI's legacy completions too; the others' models are asked by chat."""
 
 
 def _refusing(*attributes: str, stream_usage: bool = True) -> Quirks:
@@ -41,7 +43,7 @@ HOSTS: dict[str, Host] = {
         _refusing("n", "logit_bias", "parallel_tool_calls", "metadata", "tier", "user"),
     ),
     "deepseek": Host("https://api.deepseek.com", ("DEEPSEEK_API_KEY",), "deepseek", _refusing("n", "logit_bias")),
-    "fireworks": Host("https://api.fireworks.ai/inference/v1", ("FIREWORKS_API_KEY",), "fireworks"),
+    "fireworks": Host("https://api.fireworks.ai/inference/v1", ("FIREWORKS_API_KEY",), "fireworks", completes=True),
     # 400 where one of these is sent, whatever its value.
     "groq": Host(
         "https://api.groq.com/openai/v1",
@@ -57,17 +59,17 @@ HOSTS: dict[str, Host] = {
         "mistral",
         _refusing("seed", "logit_bias", "logprobs", "top_logprobs", "user", "tier", "verbosity", stream_usage=False),
     ),
-    "ollama": Host("http://127.0.0.1:11434/v1", prices="free", needs_key=False),
-    "openrouter": Host("https://openrouter.ai/api/v1", ("OPENROUTER_API_KEY",), "openrouter", _NEWER),
+    "ollama": Host("http://127.0.0.1:11434/v1", prices="free", needs_key=False, completes=True),
+    "openrouter": Host("https://openrouter.ai/api/v1", ("OPENROUTER_API_KEY",), "openrouter", _NEWER, completes=True),
     "perplexity": Host(
         "https://api.perplexity.ai",
         ("PERPLEXITY_API_KEY", "PPLX_API_KEY"),
         "perplexity",
         _refusing("n", "logit_bias", "logprobs", "top_logprobs", "seed", "parallel_tool_calls"),
     ),
-    "together": Host("https://api.together.xyz/v1", ("TOGETHER_API_KEY",), "together"),
+    "together": Host("https://api.together.xyz/v1", ("TOGETHER_API_KEY",), "together", completes=True),
     "vercel": Host("https://ai-gateway.vercel.sh/v1", ("AI_GATEWAY_API_KEY",)),
-    "vllm": Host("http://127.0.0.1:8000/v1", prices="free", needs_key=False),
+    "vllm": Host("http://127.0.0.1:8000/v1", prices="free", needs_key=False, completes=True),
     "xai": Host("https://api.x.ai/v1", ("XAI_API_KEY",), "x-ai", _refusing("logit_bias")),
 }
 """By kind. `free` is the machine's own: nothing is paid to anyone."""

@@ -82,7 +82,10 @@ def api_key(key: str) -> Headers:
 
 def _anthropic_headers(request: Request) -> Headers:
     sampling = request.temperature is not None or request.top_p is not None or request.top_k is not None
-    return [(b"anthropic-version", api_version(sampling).encode())]
+    headers = [(b"anthropic-version", api_version(sampling).encode())]
+    if betas := request.aside.get("anthropic_beta"):  # of a body made for another host of the same models
+        headers.append((b"anthropic-beta", ",".join(map(str, betas)).encode("ascii", "ignore")))
+    return headers
 
 
 _OPENAI_HEADERS = frozenset({b"openai-beta", b"x-client-request-id"})
@@ -128,6 +131,15 @@ _MESSAGES = Api(
 _ON_BEDROCK = r"([a-z-]+\.)?"
 """What may stand before a maker's name there: the regions of an inference profile."""
 
+_INVOKING = frozenset(
+    b"x-amzn-bedrock-" + name
+    for name in (
+        b"accept", b"trace", b"guardrailidentifier", b"guardrailversion", b"performanceconfig-latency",
+        b"service-tier", b"request-metadata",
+    )
+)  # fmt: skip
+"""What Converse has in its body."""
+
 _BEDROCK = (
     structs.replace(
         _MESSAGES,
@@ -145,6 +157,12 @@ _BEDROCK = (
             "count_tokens": "/model/{model}/count-tokens",
         },
         thoughts=True,
+    ),
+    Api(
+        composed.INVOKE,
+        {"generate": "/model/{model}/invoke", "stream": "/model/{model}/invoke-with-response-stream"},
+        thoughts=True,
+        forward=_INVOKING,
     ),
 )
 """Its own surfaces of Anthropic's and OpenAI's formats come first, for the models that have them: nothing is lost on
@@ -193,9 +211,56 @@ _VERTEX = (
 
 _COMPATIBLE = Api(openai_chat.DIALECT, _beside("/chat/completions"))
 
+_NO_CLAUDE = r"(?!claude-)"
+_FOUNDRY = (
+    structs.replace(
+        _MESSAGES,
+        paths={what: f"/anthropic{path}" for what, path in _MESSAGES.paths.items()},
+        models=r"claude-",
+    ),
+)
+"""Claude on Azure speaks its maker's format. A deployment whose name does not say so needs a `base_model`."""
+_INFERENCE = Api(
+    openai_chat.DIALECT,
+    {
+        "generate": "/models/chat/completions?api-version={version}",
+        "embed:openai": "/models/embeddings?api-version={version}",
+    },
+    models=_NO_CLAUDE,
+)
+"""Azure's dated API for models of every maker."""
+
+
+def _completions(path: str, models: str | None = None) -> Api:
+    return Api(composed.COMPLETIONS, {"complete": path}, models=models, forward=_OPENAI_HEADERS)
+
+
+_COMPLETING = r"gpt-3\.5-turbo-instruct|babbage-|davinci-"
+"""Models that OpenAI and Azure still serve by the legacy API; all others chat."""
+
+
+def _embeddings(models: str, path: str, **forms: str) -> Api:
+    """`forms`: wire formats (underscores for hyphens) to what follows the model's name."""
+    dialect = composed.CONVERSE if path.startswith("/model/") else gemini.DIALECT
+    paths = {f"embed:{form.replace('_', '-')}": f"{path}{{model}}{end}" for form, end in forms.items()}
+    return Api(dialect, paths, models=models)
+
+
+_GOOGLES = _ON_VERTEX + "/publishers/google/models/"
+_VERTEX_EMBEDDINGS = (
+    _embeddings(r"gemini-", _GOOGLES, vertex_batch=":batchEmbedContents", vertex=":embedContent", predict=":predict"),
+    _embeddings(r"(?!gemini-|claude-)[^/]+$", _GOOGLES, predict=":predict"),
+)
+_STUDIO_EMBEDDINGS = _embeddings("", "/v1beta/models/", gemini_batch=":batchEmbedContents", gemini=":embedContent")
+_BEDROCK_EMBEDDINGS = (
+    _embeddings(_ON_BEDROCK + r"amazon\.titan-embed", "/model/", titan="/invoke"),
+    _embeddings(_ON_BEDROCK + r"amazon\.nova-2-multimodal-embeddings", "/model/", nova="/invoke"),
+    _embeddings(_ON_BEDROCK + r"cohere\.embed", "/model/", cohere="/invoke"),
+)
+
 KINDS: dict[str, Kind] = {
     "openai": Kind(
-        apis=(_chat("/chat/completions", whole=True), _responses("")),
+        apis=(_chat("/chat/completions", whole=True), _responses(""), _completions("/completions", _COMPLETING)),
         base_url="https://api.openai.com/v1",
         sign=bearer,
         prices="openai",
@@ -209,7 +274,7 @@ KINDS: dict[str, Kind] = {
         models=r"claude-",
     ),
     "gemini": Kind(
-        apis=(_gemini("/v1beta/models"), _chat("/v1beta/openai/chat/completions")),
+        apis=(_gemini("/v1beta/models"), _STUDIO_EMBEDDINGS),
         base_url="https://generativelanguage.googleapis.com",
         sign=x_goog_api_key,
         prices="google",
@@ -217,7 +282,7 @@ KINDS: dict[str, Kind] = {
         quirks=_GEMINI_3,
     ),
     "vertex": Kind(
-        apis=_VERTEX,
+        apis=(*_VERTEX, *_VERTEX_EMBEDDINGS),
         base_url="https://{location}-aiplatform.googleapis.com",
         sign=bearer,
         prices="google",
@@ -225,29 +290,40 @@ KINDS: dict[str, Kind] = {
         quirks=structs.replace(_GEMINI_3, counts_whole=False),
     ),
     "bedrock": Kind(
-        apis=_BEDROCK,
+        apis=(*_BEDROCK, *_BEDROCK_EMBEDDINGS),
         base_url="https://bedrock-runtime.{region}.amazonaws.com",
         sign=bearer,
         prices="aws",
         account="aws",
     ),
     "azure": Kind(
-        apis=(_chat("/openai/v1/chat/completions", whole=True), _responses("/openai/v1")),
+        apis=(
+            *_FOUNDRY,
+            structs.replace(_chat("/openai/v1/chat/completions", whole=True), models=_NO_CLAUDE),
+            structs.replace(_responses("/openai/v1"), models=_NO_CLAUDE),
+            _completions("/openai/v1/completions", _COMPLETING),
+        ),
         sign=api_key,
         prices="azure",
         account="entra",
     ),
     "azure-classic": Kind(
         apis=(
-            _chat("/openai/deployments/{model}/chat/completions?api-version={version}", whole=True),
-            _responses("/openai", "?api-version={version}"),
+            *_FOUNDRY,
+            structs.replace(
+                _chat("/openai/deployments/{model}/chat/completions?api-version={version}", whole=True),
+                models=_NO_CLAUDE,
+            ),
+            structs.replace(_responses("/openai", "?api-version={version}"), models=_NO_CLAUDE),
+            _completions("/openai/deployments/{model}/completions?api-version={version}", _COMPLETING),
         ),
         sign=api_key,
         prices="azure",
         account="entra",
     ),
+    "azure-inference": Kind(apis=(*_FOUNDRY, _INFERENCE), sign=api_key, prices="azure", account="entra", quirks=PLAIN),
     "openai-compatible": Kind(
-        apis=(_COMPATIBLE,),
+        apis=(_COMPATIBLE, _completions("/completions")),
         sign=bearer,
         prices="unknown",
         needs_key=False,
@@ -255,7 +331,7 @@ KINDS: dict[str, Kind] = {
     ),
     **{
         name: Kind(
-            apis=(_COMPATIBLE,),
+            apis=(_COMPATIBLE, _completions("/completions")) if host.completes else (_COMPATIBLE,),
             base_url=host.base_url,
             sign=bearer,
             prices=host.prices,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from trunkline.core.call import Call, Headers
-from trunkline.core.errors import LossyTranslation
+from trunkline.core.errors import LossyTranslation, Unsupported
 from trunkline.core.request import Request
 from trunkline.dialects.base import Quirks
 from trunkline.edge.transport.base import Response
@@ -67,3 +67,12 @@ def said_lost(call: Call, lost: list[str]) -> None:
             "same family, or drop x-trunkline-strict.",
             param=call.lost[0],
         )
+
+
+def unsupported(call: Call) -> Unsupported:
+    target: Target = call.target
+    return Unsupported(
+        f"{target.name} has nothing like {call.surface.path}: its provider speaks another family's formats. "
+        "Choose a model of a provider that has it.",
+        param="model",
+    )

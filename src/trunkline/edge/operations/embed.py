@@ -19,8 +19,7 @@ from trunkline.core.usage import Usage
 from trunkline.dialects.embeddings import FORMATS
 from trunkline.dialects.embeddings.base import Format, batches
 from trunkline.edge.flows import Plain
-from trunkline.edge.operations.asking import said_lost
-from trunkline.edge.operations.passthrough import unsupported
+from trunkline.edge.operations.asking import said_lost, unsupported
 from trunkline.edge.sender import Sender
 from trunkline.edge.surfaces import Surface
 from trunkline.providers.target import BoundApi, Target

@@ -13,7 +13,7 @@ from trunkline.core.errors import UpstreamBroken
 from trunkline.core.reply import Flow, Reply
 from trunkline.dialects.base import Envelope
 from trunkline.edge.flows import Translation
-from trunkline.edge.operations.asking import Asks, is_identity, passed, translated
+from trunkline.edge.operations.asking import Asks, is_identity, passed, translated, unsupported
 from trunkline.edge.operations.body import Body, Nothing
 from trunkline.edge.transport.base import Response
 from trunkline.providers.target import BoundApi
@@ -31,9 +31,10 @@ class Generate:
         assert call.peek is not None
         api: BoundApi = call.api
         identity = is_identity(call)
+        path = api.path(call.surface.operation if identity else "generate", call.peek)
+        if path is None:
+            raise unsupported(call)
         body, headers = passed(call) if identity else self._translated(call)
-        path = api.path("generate", call.peek)
-        assert path is not None
         response = await self._sender.send(call, path, headers, body)
         try:
             return await self._reply(call, identity, response)

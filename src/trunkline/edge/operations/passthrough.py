@@ -7,11 +7,11 @@ read whole, so that its cost can be told in its head; anything else streams.
 from __future__ import annotations
 
 from trunkline.core.call import Call, Headers
-from trunkline.core.errors import Unsupported
 from trunkline.core.reply import Flow, Reply
 from trunkline.dialects import multipart
 from trunkline.dialects.renamed import renamed
 from trunkline.dialects.whole import WholeTap
+from trunkline.edge.operations.asking import unsupported
 from trunkline.edge.operations.body import Body
 from trunkline.edge.operations.passing import Passing, PassingEvents, usage_of_answer
 from trunkline.edge.sender import Sender
@@ -57,16 +57,6 @@ class Passthrough:
         reply = Reply(Passing(), source=source, content_type=content_type)
         reply.raw = True
         return reply
-
-
-def unsupported(call: Call) -> Unsupported:
-    target: Target = call.target
-    surface: Surface = call.surface
-    return Unsupported(
-        f"{target.name} has nothing like {surface.path}: its provider speaks another family's formats. Choose a model "
-        "of a provider that has it.",
-        param="model",
-    )
 
 
 def _named(call: Call) -> tuple[bytes, Headers]:
