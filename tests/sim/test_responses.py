@@ -392,6 +392,12 @@ def test_the_memory_is_bounded() -> None:
     assert MAX_RESPONSES >= 100
 
 
+async def test_bedrock_has_responses_too(sim: Handle) -> None:
+    async with AsyncOpenAI(base_url=f"{sim.url}/bedrock/openai/v1", api_key="ABSKany", max_retries=0) as client:
+        answer = await client.responses.create(model="sim-small", input="hello")
+    assert "hello" in answer.output_text
+
+
 # ── Cues ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

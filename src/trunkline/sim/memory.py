@@ -26,7 +26,7 @@ class Kept(Struct):
     input: list[Json]
     """What it answers, with all that came before."""
     events: list[bytes]
-    """Its stream, for those who come back to it."""
+    """Its stream, for those who come back to it; none of a response that was not in the background."""
     asked: int | None = None
     """How often it was retrieved while in the background; None: it is done."""
 

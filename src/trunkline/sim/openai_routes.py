@@ -43,14 +43,14 @@ _REFUSALS = {
 """Errors that no cue brings about."""
 
 
-def _responses(family: Family, **errors: Any) -> Family:
+def responses_family(family: Family, **errors: Any) -> Family:
     """The family, where it speaks of Responses."""
     style = structs.replace(family.errors, rows={**family.errors.rows, **_REFUSALS}, **errors)
     return structs.replace(family, errors=style, **_STREAM)
 
 
-RESPONSES_FAMILY = _responses(OPENAI_FAMILY, unknown_model="no-model")
-AZURE_RESPONSES_FAMILY = _responses(AZURE_FAMILY)
+RESPONSES_FAMILY = responses_family(OPENAI_FAMILY, unknown_model="no-model")
+AZURE_RESPONSES_FAMILY = responses_family(AZURE_FAMILY)
 
 
 def _versioned(family: Family, **rows: Row) -> Family:

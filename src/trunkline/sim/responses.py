@@ -83,7 +83,7 @@ def _answered(said: out.Saying, items: list[Json], turn: Turn) -> Exchange:
     # A connection remembers its responses even where nothing is stored: a next message may go on from them.
     connected = turn.headers.get(b"upgrade", b"").lower() == b"websocket"
     if body.get("store") is not False or said.background or connected:
-        events = [step for step in steps if isinstance(step, bytes)]
+        events = [step for step in steps if isinstance(step, bytes)] if said.background else []
         kept = [_with_id(item, turn.number, i) for i, item in enumerate(items)]
         turn.memory.add(Kept(whole, kept, events, asked=0 if said.background and not streamed else None))
     if streamed:
