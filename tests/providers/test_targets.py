@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from trunkline.core.errors import ModelNotFound
-from trunkline.core.secret import Secret
+from trunkline.core.secret import Secret, SecretFile
 from trunkline.providers.directory import Directory
-from trunkline.providers.settings import ProviderSettings
+from trunkline.providers.settings import CredentialEntry, ProviderSettings
 from trunkline.providers.target import Provider, bind, target, unpriced
 
 KEY = Secret("sk-secret")
@@ -42,6 +44,22 @@ def provider(name: str = "p", **settings: object) -> Provider:
             ("https", "r.openai.azure.com", 443),
             b"/openai/deployments/my%20model%2F1/chat/completions?api-version=2024-10-21",
         ),
+        ({"kind": "groq"}, ("https", "api.groq.com", 443), b"/openai/v1/chat/completions"),
+        ({"kind": "ollama"}, ("http", "127.0.0.1", 11434), b"/v1/chat/completions"),
+        (
+            {
+                "kind": "azure",
+                "endpoint": "https://r.services.ai.azure.com/models",
+                "api_version": "2024-05-01-preview",
+            },
+            ("https", "r.services.ai.azure.com", 443),
+            b"/models/chat/completions?api-version=2024-05-01-preview",
+        ),
+        (
+            {"kind": "azure", "endpoint": "https://r.services.ai.azure.com"},
+            ("https", "r.services.ai.azure.com", 443),
+            b"/openai/v1/chat/completions",
+        ),
     ],
 )
 def test_where_a_call_goes(settings: dict[str, str], address: tuple[str, str, int], path: bytes) -> None:
@@ -51,12 +69,67 @@ def test_where_a_call_goes(settings: dict[str, str], address: tuple[str, str, in
 
 
 @pytest.mark.parametrize(
+    ("settings", "host"),
+    [
+        ({"kind": "vertex", "project": "p"}, "aiplatform.googleapis.com"),
+        ({"kind": "vertex", "project": "p", "location": "global"}, "aiplatform.googleapis.com"),
+        ({"kind": "vertex", "project": "p", "location": "europe-west4"}, "europe-west4-aiplatform.googleapis.com"),
+        ({"kind": "bedrock", "region": "eu-central-1"}, "bedrock-runtime.eu-central-1.amazonaws.com"),
+        ({"kind": "gemini"}, "generativelanguage.googleapis.com"),
+    ],
+)
+def test_where_the_clouds_are(settings: dict[str, str], host: str) -> None:
+    assert provider(**settings).host == host
+
+
+def test_a_project_is_part_of_vertexs_path() -> None:
+    vertex = provider(kind="vertex", project="my:project", location="us-east5")
+    paths = target(vertex, "gemini-3-pro").apis[0].paths
+    assert paths["generate"].startswith(b"/v1/projects/my%3Aproject/locations/us-east5/")
+
+
+@pytest.mark.parametrize("version", [None, "2024-10-21"])
+def test_claude_on_azure_speaks_its_makers_format(version: str | None) -> None:
+    azure = provider(kind="azure", endpoint="https://r.services.ai.azure.com", api_version=version)
+    for known in (target(azure, "claude-sonnet-4-5"), target(azure, "prod", "claude-sonnet-4-5")):
+        assert [api.dialect.name for api in known.apis] == ["anthropic"]
+        assert known.apis[0].paths["generate"] == b"/anthropic/v1/messages"
+    assert "anthropic" not in {api.dialect.name for api in target(azure, "prod").apis}
+    assert (b"x-api-key", b"sk-secret") in azure.headers
+
+
+@pytest.mark.parametrize(
+    ("settings", "count"),
+    [
+        ({"kind": "openai", "api_keys": (KEY, KEY)}, 2),
+        ({"kind": "openai", "api_key": KEY, "api_keys": (KEY,)}, 2),
+        ({"kind": "openai", "api_key": SecretFile(file="/a")}, 1),
+        ({"kind": "bedrock", "region": "r"}, 1),
+        ({"kind": "bedrock", "region": "r", "credentials": (CredentialEntry(profile="a"),)}, 1),
+        ({"kind": "vertex", "project": "p"}, 1),
+    ],
+)
+def test_what_is_more_than_a_fixed_key_is_left_to_the_edge(settings: dict[str, Any], count: int) -> None:
+    bound = bind("p", ProviderSettings(**settings))
+    assert len(bound.credentials) == count
+    assert not {b"authorization", b"x-api-key"} & {name for name, _ in bound.headers}
+
+
+def test_a_fixed_key_costs_the_edge_nothing() -> None:
+    assert provider(kind="bedrock", region="r").credentials == ()
+    assert provider(kind="openai").credentials == ()
+
+
+@pytest.mark.parametrize(
     ("kind", "header"),
     [
         ("openai", (b"authorization", b"Bearer sk-secret")),
         ("anthropic", (b"x-api-key", b"sk-secret")),
         ("azure", (b"api-key", b"sk-secret")),
         ("openai-compatible", (b"authorization", b"Bearer sk-secret")),
+        ("gemini", (b"x-goog-api-key", b"sk-secret")),
+        ("bedrock", (b"authorization", b"Bearer sk-secret")),
+        ("mistral", (b"authorization", b"Bearer sk-secret")),
     ],
 )
 def test_how_a_call_is_signed(kind: str, header: tuple[bytes, bytes]) -> None:

@@ -117,8 +117,8 @@ class Target(Struct, frozen=True):
 
 
 def bind(name: str, settings: ProviderSettings) -> Provider:
-    """The provider of one row. Azure's classic API has paths of its own: it is a kind to itself."""
-    kind = KINDS["azure-classic" if settings.kind == "azure" and settings.api_version is not None else settings.kind]
+    """The provider of one row."""
+    kind = KINDS[_kind(settings)]
     blanks = {
         "version": settings.api_version or "",
         "project": settings.project or "",
@@ -128,7 +128,7 @@ def bind(name: str, settings: ProviderSettings) -> Provider:
     url = urlsplit(settings.base_url or settings.endpoint or _public(kind, blanks))
     path = url.path.rstrip("/")
     if settings.kind == "azure":
-        path = path.removesuffix("/openai/v1").removesuffix("/openai")
+        path = path.removesuffix("/models").removesuffix("/openai/v1").removesuffix("/openai")
     credentials = offered(settings, kind)
     fixed = _fixed(kind, credentials)
     extra = [(key.lower().encode(), value.reveal().encode()) for key, value in settings.headers.items()]
@@ -148,6 +148,16 @@ def bind(name: str, settings: ProviderSettings) -> Provider:
         timeout=settings.timeout,
         models=settings.models,
     )
+
+
+def _kind(settings: ProviderSettings) -> str:
+    """Azure's dated APIs have paths of their own: each is a kind to itself. That for models of every maker is on the
+    resources of AI Foundry, whose address Azure's own SDK takes with `/models` at its end."""
+    if settings.kind != "azure" or settings.api_version is None:
+        return settings.kind
+    url = urlsplit(settings.endpoint or "")
+    foundry = (url.hostname or "").endswith(".services.ai.azure.com") or url.path.rstrip("/").endswith("/models")
+    return "azure-inference" if foundry else "azure-classic"
 
 
 def _public(kind: Kind, blanks: dict[str, str]) -> str:
