@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from trunkline.sim.memory import Memory
 from trunkline.sim.persona import MODELS
@@ -93,6 +95,35 @@ async def test_a_thinking_model_told_not_to_think_takes_sampling(sim: Handle) ->
 async def test_too_long_an_input_may_be_truncated(sim: Handle) -> None:
     asked = {"model": "sim-tiny", "input": "word " * 600, "truncation": "auto"}
     assert (await raw(sim, asked, path=PATH)).status == 200
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 5) | st.sampled_from(["", "x", "auto", "function", "message", "true"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["type", "role", "content", "name", "id", "call_id", "output", "tools", "text", "format"]),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=8,
+)
+FIELD = st.sampled_from([
+    "input", "prompt", "tools", "tool_choice", "text", "reasoning", "include", "stream", "stream_options",
+    "previous_response_id", "max_output_tokens", "background", "dimensions", "n", "size", "voice", "store",
+])  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.dictionaries(FIELD, JSON, max_size=3))
+async def test_no_shape_of_request_breaks_it(sim: Handle, change: dict[str, Any]) -> None:
+    for path, name in (
+        (PATH, "input"), ("/v1/embeddings", "input"), ("/v1/moderations", "input"),
+        ("/v1/completions", "prompt"), ("/v1/images/generations", "prompt"),
+    ):  # fmt: skip
+        reply = await raw(sim, {name: "x", **change}, path=path)
+        assert reply.status in (200, 400, 404), reply.body
 
 
 # ── Against the recordings ─────────────────────────────────────────────────────────────────────────────────────────
