@@ -145,10 +145,8 @@ def _said(response: dict[str, Any], at: str) -> tuple[list[Part], bool]:
     """(what a function said, whether that is an error). An object with more than the one key is told as JSON."""
     if len(response) == 1:
         ((key, value),) = response.items()
-        if key in _SAID and type(value) is str:
-            return [Text(value, at=f"{at}.{key}")], False
-        if key == "error" and type(value) is str:
-            return [Text(value, at=f"{at}.{key}")], True
+        if type(value) is str and (key in _SAID or key == "error"):
+            return ([Text(value, at=f"{at}.{key}")] if value else []), key == "error"
     return ([Text(_encode(response).decode(), at=at)] if response else []), False
 
 

@@ -78,7 +78,7 @@ class _Simplifier:
             out["type"] = "OBJECT"
         if schema.get("nullable") is True:
             out["nullable"] = True
-        if (said := schema.get("format")) in _FORMATS.get(str(out.get("type")), frozenset()):
+        if isinstance(said := schema.get("format"), str) and said in _FORMATS.get(str(out.get("type")), frozenset()):
             out["format"] = said
 
     def _enum(self, schema: Schema, out: Schema) -> None:
@@ -118,7 +118,7 @@ class _Simplifier:
             made = {name: self.simplify(each, within, depth + 1) for name, each in properties.items()}
             out["properties"] = made | out.get("properties", {})
         if isinstance(required := schema.get("required"), list):
-            names = [name for name in required if name in out.get("properties", {})]
+            names = [name for name in required if isinstance(name, str) and name in out.get("properties", {})]
             if names:
                 out["required"] = names
         items = schema.get("items")
