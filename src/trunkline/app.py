@@ -18,7 +18,7 @@ from trunkline.core.secret import Secret
 from trunkline.core.stores import Journal
 from trunkline.edge.admin import Admin
 from trunkline.edge.memory import settle
-from trunkline.edge.pages import Health, Metrics, Models
+from trunkline.edge.pages import MODEL_PAGES, Health, Metrics, Models
 from trunkline.edge.server import Edge
 from trunkline.edge.transport.base import Transport
 from trunkline.edge.transport.open import open_transport
@@ -77,7 +77,7 @@ class Gateway:
         self.directory = Directory(self.providers, _models(config, self.providers))
         auth = Auth(self.ring if config.auth == "required" else None, config.ledger.capture, time.time)
 
-        upstream = Upstream(self.transport, config.server.ping_interval)
+        self._upstream = upstream = Upstream(self.transport, config.server.ping_interval)
         handle = stack(
             Ledger(journal, self.meters, self.prices, time.monotonic),
             auth,
@@ -96,12 +96,12 @@ class Gateway:
             handle,
             config.server,
             pages={
-                "/v1/models": models,
+                **dict.fromkeys(MODEL_PAGES, models),
                 "/healthz": health.live,
                 "/readyz": health.ready,
                 "/metrics": Metrics(lambda: exposition(self.meters.total()), auth.identify, config.admin_key),
             },
-            below={"/v1/models/": models, "/admin/": admin},
+            below={**{f"{page}/": models for page in MODEL_PAGES}, "/admin/": admin},
         )
         self._loader = threading.Thread(target=self._load, name="trunkline-loader", daemon=True)
         self._simulator_close: Callable[[], Awaitable[None]] | None = None
@@ -138,6 +138,7 @@ class Gateway:
     async def aclose(self) -> None:
         if self._simulator_close is not None:
             await self._simulator_close()
+        self._upstream.close()
         await self.transport.aclose()
         if self.shipper is not None and not self.shipper.stop(SHIPPING_TIME):
             log.warning("the journal keeps entries that did not reach the database: the next start ships them")

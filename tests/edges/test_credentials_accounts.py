@@ -134,6 +134,17 @@ async def test_a_failure_is_the_answer_to_a_storm() -> None:
     assert await fetching.renewed.get() == "token-2"
 
 
+async def test_a_closed_one_leaves_nothing_behind() -> None:
+    fetching, above = Fetching(), Fetching()
+    fetching.gate.clear()
+    renewed = Renewed(above.fetch, lambda: 0.0, fetching.renewed)
+    waiting = asyncio.create_task(fetching.renewed.get())
+    await settle()
+    renewed.close()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+
+
 async def test_a_refused_token_is_fetched_anew_once() -> None:
     fetching = Fetching()
     used = await fetching.renewed.get()
@@ -385,10 +396,7 @@ async def test_a_role_is_assumed_by_a_signed_request(issuer: Issuer) -> None:
     async with Upstream(whole(role_answer("AssumeRole"))) as server:
         environ = {"AWS_ENDPOINT_URL_STS": server.url}
         sts = Sts("eu-central-1", issuer, environ, time.time)
-
-        async def keys() -> AwsKeys:
-            return AwsKeys("AKID", "secret")
-
+        keys = chain(issuer, AWS_ACCESS_KEY_ID="AKID", AWS_SECRET_ACCESS_KEY="secret")
         assert await assumed(sts, "arn:aws:iam::1:role/r", "ext", keys, time.time).get() == ROLE
     asked = server.asked[0]
     assert form(asked)["ExternalId"] == "ext"

@@ -22,7 +22,7 @@ class Upstream:
     """`patience`: see `Generate`."""
 
     def __init__(self, transport: Transport, patience: float) -> None:
-        sender = Sender(transport)
+        sender = self._sender = Sender(transport)
         self.lessons = Lessons()
         generate = Generate(LearningSender(sender, self.lessons), patience)
         self._operations: Mapping[Operation, Do] = {
@@ -38,3 +38,7 @@ class Upstream:
         operation = call.surface.operation
         call.api = target.api(call.surface.dialect, operation, call.peek)
         return await self._operations[operation](call)
+
+    def close(self) -> None:
+        """No credential is renewed any more."""
+        self._sender.close()

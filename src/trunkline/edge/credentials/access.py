@@ -103,13 +103,14 @@ class Opener:
 
     def _aws(self, entry: CredentialEntry, region: str) -> Source[AwsKeys]:
         sts = Sts(region, self._issuer, self._environ, self._clock)
+        keys: Source[AwsKeys]
         if entry.secret_access_key is not None:
             keys = self._given(entry)
         else:
             keys = Chain(entry.profile, self._issuer, sts, self._environ, self._clock).source()
         if entry.role_arn is None:
             return keys
-        return assumed(sts, entry.role_arn, entry.external_id, keys.get, self._clock)
+        return assumed(sts, entry.role_arn, entry.external_id, keys, self._clock)
 
     def _given(self, entry: CredentialEntry) -> Renewed[AwsKeys]:
         """The configuration's own, whose parts may be files and commands."""
@@ -122,4 +123,4 @@ class Opener:
             keys = AwsKeys(entry.access_key_id or "", await secret.get(), session)
             return Held.lasting(keys, self._clock(), LOCAL_KEYS)
 
-        return Renewed(fetch, self._clock)
+        return Renewed(fetch, self._clock, secret, token)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import configparser
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from importlib import import_module
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Any
 from trunkline.core.errors import CredentialUnavailable
 from trunkline.edge.credentials.issuer import Issuer, parsed
 from trunkline.edge.credentials.renewed import Held, Renewed
-from trunkline.edge.credentials.sources import Clock, FromFile
+from trunkline.edge.credentials.sources import Clock, FromFile, Source
 from trunkline.edge.credentials.sts import Sts
 from trunkline.providers.signing import AwsKeys
 
@@ -138,14 +138,14 @@ class Chain:
         raise CredentialUnavailable("the machine's metadata service answered without AWS keys")
 
 
-def assumed(sts: Sts, role: str, external_id: str | None, keys: Callable[[], Any], clock: Clock) -> Renewed[AwsKeys]:
+def assumed(sts: Sts, role: str, external_id: str | None, keys: Source[AwsKeys], clock: Clock) -> Renewed[AwsKeys]:
     """A role's keys, by those of whoever may assume it."""
 
     async def fetch() -> Held[AwsKeys]:
-        found, until = await sts.by_keys(role, external_id, await keys())
+        found, until = await sts.by_keys(role, external_id, await keys.get())
         return Held.lasting(found, clock(), max(until - clock(), 1.0))
 
-    return Renewed(fetch, clock)
+    return Renewed(fetch, clock, keys)
 
 
 def moment(text: object) -> float | None:

@@ -35,7 +35,7 @@ def application(
         text, life = token(url, await issuer.form(url, values))
         return Held.lasting(text, clock(), life)
 
-    return Renewed(fetch, clock)
+    return Renewed(fetch, clock, secret)
 
 
 def machine(client: str | None, issuer: Issuer, environ: Mapping[str, str], clock: Clock) -> Renewed[str]:

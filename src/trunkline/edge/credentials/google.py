@@ -48,7 +48,7 @@ class Google:
         }
 
     def source(self) -> Renewed[str]:
-        return Renewed(self._fetch, self._clock)
+        return Renewed(self._fetch, self._clock, self._account)
 
     async def _fetch(self) -> Held[str]:
         if self._account is None:

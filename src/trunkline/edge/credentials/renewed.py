@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from msgspec import Struct
 
@@ -30,6 +30,10 @@ FORCED_EVERY = 5.0
 """Seconds within which a value that is refused again is not fetched again: the account itself is refused."""
 
 
+class Closed(Protocol):
+    def close(self) -> None: ...
+
+
 class Held(Struct, Generic[T], frozen=True):
     """A value and its times, seconds since the epoch."""
 
@@ -44,10 +48,14 @@ class Held(Struct, Generic[T], frozen=True):
 
 
 class Renewed(Generic[T]):
-    """`fetch` raises CredentialUnavailable. `clock`: seconds since the epoch."""
+    """`fetch` raises CredentialUnavailable. `clock`: seconds since the epoch. `beneath`: what the fetch itself uses, to
+    be closed with it."""
 
-    def __init__(self, fetch: Callable[[], Awaitable[Held[T]]], clock: Callable[[], float]) -> None:
+    def __init__(
+        self, fetch: Callable[[], Awaitable[Held[T]]], clock: Callable[[], float], *beneath: Closed | None
+    ) -> None:
         self._fetch = fetch
+        self._beneath = beneath
         self._clock = clock
         self._held: Held[T] | None = None
         self._fetched = float("-inf")
@@ -76,6 +84,9 @@ class Renewed(Generic[T]):
     def close(self) -> None:
         if self._task is not None:
             self._task.cancel()
+        for each in self._beneath:
+            if each is not None:
+                each.close()
 
     async def _renewal(self) -> Held[T]:
         """The fetch that is under way, or a new one; a call that goes away does not end it for the others."""
