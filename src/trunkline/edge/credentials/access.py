@@ -24,6 +24,7 @@ from trunkline.providers.signing import AwsKeys, Outgoing, sign
 from trunkline.providers.target import Provider
 
 SERVICE = "bedrock"
+_CARRIERS = frozenset({b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key", b"x-amz-security-token"})
 LOCAL_KEYS = 60.0
 """Seconds for which AWS keys from the configuration's own files and commands are put together."""
 
@@ -60,10 +61,14 @@ class Shown(Struct, frozen=True):
 
     @property
     def secrets(self) -> list[bytes]:
-        """What an answer must not repeat."""
-        if isinstance(self.used, AwsKeys):
-            return [text.encode() for text in (self.used.secret_access_key, self.used.session_token) if text]
-        return [str(self.used).encode()]
+        """What an answer must not repeat: the secret, and what was made of it."""
+        return [*_texts(self.used), *(value.rpartition(b" ")[2] for name, value in self.headers if name in _CARRIERS)]
+
+
+def _texts(used: Any) -> list[bytes]:
+    if isinstance(used, AwsKeys):
+        return [text.encode() for text in (used.secret_access_key, used.session_token) if text]
+    return [str(used).encode()]
 
 
 class Opener:

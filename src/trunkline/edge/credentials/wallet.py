@@ -78,6 +78,8 @@ class Wallet:
 
     def _rest(self, call: Call, number: int, error: UpstreamError) -> None:
         seconds = self._rotation.rest(number, _now(), error.retry_after)
+        if len(self._accesses) == 1:
+            return  # it is tried again all the same
         label = self._accesses[number].label
         target = call.target.name
         facts = {"request_id": call.id, "target": target, "code": error.code, "status": error.status}
