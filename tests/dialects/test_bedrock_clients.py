@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import anthropic
 import boto3
 import openai
 import pytest
@@ -166,3 +168,119 @@ async def test_bad_requests_name_the_field(gateway: Running) -> None:
             client.converse, modelId="sim/sim-small", messages=[{"role": "robot", "content": [{"text": "x"}]}]
         )
     assert caught.value.response["Error"]["Code"] == "ValidationException"
+
+
+# ── InvokeModel ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+CLAUDE = {
+    "anthropic_version": "bedrock-2023-05-31",
+    "anthropic_beta": ["a-beta"],
+    "max_tokens": 200,
+    "messages": [{"role": "user", "content": "hello"}],
+}
+NOVA = {
+    "schemaVersion": "messages-v1",
+    "inferenceConfig": {"max_new_tokens": 200, "temperature": 0.5},
+    "messages": [{"role": "user", "content": [{"text": "hello"}]}],
+}
+
+
+@pytest.mark.parametrize("model", EVERYWHERE)
+@pytest.mark.parametrize("body", [CLAUDE, NOVA], ids=["claude", "nova"])
+async def test_boto3_invokes_every_family(gateway: Running, model: str, body: dict[str, Any]) -> None:
+    client = bedrock(gateway)
+    answer = await asyncio.to_thread(client.invoke_model, modelId=model, body=json.dumps(body))
+    said = json.loads(answer["body"].read())
+    content = said["content"] if body is CLAUDE else said["output"]["message"]["content"]
+    assert content[0]["text"]
+
+    def stream() -> list[dict[str, Any]]:
+        answer = client.invoke_model_with_response_stream(modelId=model, body=json.dumps(body))
+        return [json.loads(event["chunk"]["bytes"]) for event in answer["body"]]
+
+    pieces = await asyncio.to_thread(stream)
+    if body is CLAUDE:
+        text = "".join(piece["delta"].get("text", "") for piece in pieces if piece["type"] == "content_block_delta")
+        assert [pieces[0]["type"], pieces[-1]["type"]] == ["message_start", "message_stop"]
+    else:
+        deltas = [piece["contentBlockDelta"]["delta"] for piece in pieces if "contentBlockDelta" in piece]
+        text = "".join(delta.get("text", "") for delta in deltas)
+        assert [next(iter(pieces[0])), next(iter(pieces[-1]))] == ["messageStart", "metadata"]
+    assert text == content[0]["text"]
+    metrics = pieces[-1]["amazon-bedrock-invocationMetrics"]
+    assert metrics["inputTokenCount"] > 0
+    entries = gateway.entries()
+    assert all(entry.usage is not None and not entry.usage.estimated for entry in entries)
+
+
+@pytest.mark.parametrize("model", EVERYWHERE)
+async def test_anthropics_bedrock_client_works_as_it_is(gateway: Running, model: str) -> None:
+    client = anthropic.AsyncAnthropicBedrock(
+        base_url=gateway.url, aws_access_key="A", aws_secret_key="B", aws_region="us-east-1", max_retries=0
+    )
+    messages: Any = [{"role": "user", "content": "hello"}]
+    async with client:
+        answer = await client.messages.create(model=model, max_tokens=200, messages=messages)
+        async with client.messages.stream(model=model, max_tokens=200, messages=messages) as stream:
+            final = await stream.get_final_message()
+    assert answer.content[0].type == final.content[0].type == "text"
+    assert answer.content[0].text == final.content[0].text
+    assert final.usage.output_tokens == answer.usage.output_tokens > 0
+
+
+async def test_a_body_of_another_maker_goes_to_bedrock_alone(gateway: Running) -> None:
+    client = bedrock(gateway)
+    body = json.dumps({"prompt": "hello", "max_gen_len": 20})
+    with pytest.raises(client.exceptions.ValidationException, match="Use Converse instead"):
+        await asyncio.to_thread(client.invoke_model, modelId="sim/sim-small", body=body)
+
+
+# ── Counting ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("model", EVERYWHERE)
+async def test_boto3_counts_tokens(gateway: Running, model: str) -> None:
+    client = bedrock(gateway)
+    converse = {"converse": {"messages": [user({"text": "hello"})]}}
+    invoke = {"invokeModel": {"body": json.dumps(CLAUDE).encode()}}
+    for asked in (converse, invoke):
+        answer = await asyncio.to_thread(client.count_tokens, modelId=model, input=asked)
+        assert answer["inputTokens"] > 0
+
+
+async def test_anthropics_client_counts_by_converse(gateway: Running) -> None:
+    async with anthropic.AsyncAnthropic(base_url=gateway.url, api_key="k", max_retries=0) as client:
+        messages: Any = [{"role": "user", "content": "hello"}]
+        answer = await client.messages.count_tokens(model="sim-bedrock/sim-small", messages=messages)
+        assert answer.input_tokens > 0
+
+
+# ── Reasoning ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_thoughts_of_another_family_come_back_signed(gateway: Running, stream: bool) -> None:
+    """boto3 holds the thought of Anthropic's model, and the model accepts it when it comes back."""
+    client = bedrock(gateway)
+    model = "sim-anthropic/sim-thinker"
+    question = user({"text": "What is the weather in Paris? Use get_weather."})
+    asked: dict[str, Any] = {
+        "modelId": model,
+        "messages": [question],
+        "toolConfig": TOOL_CONFIG,
+        "inferenceConfig": {"maxTokens": 4000},
+        "additionalModelRequestFields": {"thinking": {"type": "enabled", "budget_tokens": 1024}},
+    }
+    answer = await asyncio.to_thread(lambda: client.converse(**asked))
+    message = answer["output"]["message"]
+    assert "tl1:anthropic:" in message["content"][0]["reasoningContent"]["reasoningText"]["signature"]
+    call = next(block["toolUse"] for block in message["content"] if "toolUse" in block)
+    result = {"toolResult": {"toolUseId": call["toolUseId"], "content": [{"text": "21 degrees"}]}}
+    asked["messages"] = [question, message, user(result)]
+    if stream:
+        final = await asyncio.to_thread(lambda: _streamed(client, **asked))
+        assert "21" in str(final["content"])
+    else:
+        final = await asyncio.to_thread(lambda: client.converse(**asked))
+        assert "21" in str(final["output"]["message"]["content"])
+    assert all(not entry.lost for entry in gateway.entries())

@@ -75,6 +75,8 @@ class ContentWriter:
                 continue
             out.append(block)
             if (cache := self._cache(part)) is not None:
+                if "document" in block:  # behind which the service takes no cache point; it does behind such a text
+                    out.append({"text": "\n"})
                 out.append(write_cache(cache))
         return out
 
@@ -124,7 +126,7 @@ class ContentWriter:
     # ── What is said ───────────────────────────────────────────────────────────────────────────────────────────────
 
     def _text(self, part: Text | Refusal) -> Block | None:
-        if part.text.strip():
+        if part.text.strip() or (part.text and self.own):
             extra = part.extra if isinstance(part, Text) else None
             return self.unknown({"text": part.text}, extra, part.at)
         if part.text or getattr(part, "cache", None) is not None:

@@ -153,7 +153,7 @@ class _RequestWriter:
             results[-1]["content"] = [*results[-1]["content"], *said]
             blocks = [block for block in blocks if "text" not in block]
         names = [block["document"]["name"] for block in blocks if "document" in block]
-        if names and not any("text" in block for block in blocks):
+        if names and not any("text" in block and block["text"].strip() for block in blocks):
             blocks.append({"text": ", ".join(names)})  # the service refuses documents without a text
         return blocks
 

@@ -57,10 +57,9 @@ def write_usage(usage: Usage) -> dict[str, Any]:
     if usage.cache_read or usage.cache_write:
         out["cacheReadInputTokens"] = usage.cache_read
         out["cacheWriteInputTokens"] = usage.cache_write
-    if usage.cache_write_1h:
-        short = usage.cache_write - usage.cache_write_1h
-        out["cacheDetails"] = [{"ttl": "1h", "inputTokens": usage.cache_write_1h}]
-        out["cacheDetails"] += [{"ttl": "5m", "inputTokens": short}] if short else []
+    lives = {"1h": usage.cache_write_1h, "5m": usage.cache_write - usage.cache_write_1h}
+    if usage.cache_write:
+        out["cacheDetails"] = [{"ttl": ttl, "inputTokens": tokens} for ttl, tokens in lives.items() if tokens]
     return out
 
 
