@@ -131,7 +131,7 @@ def _custom_result(fields: Fields) -> list[Part]:
 
 def _reasoning(fields: Fields) -> list[Part]:
     """Our own seal on it says that another family's model thought this."""
-    whole = dict(fields.left)
+    whole = {"type": "reasoning", **fields.left}
     encrypted = fields.get("encrypted_content", str)
     texts = [*_texts(fields, "summary"), *_texts(fields, "content")]
     if encrypted is not None:
@@ -145,7 +145,8 @@ def _reasoning(fields: Fields) -> list[Part]:
 
 
 def _texts(fields: Fields, name: str) -> list[str]:
-    parts = [Fields(item, fields.path(f"{name}[{i}]")) for i, item in enumerate(fields.get(name, list) or ())]
+    items = enumerate(fields.get(name, list) or ())
+    parts = [Fields(dict(item) if type(item) is dict else item, fields.path(f"{name}[{i}]")) for i, item in items]
     return [part.need("text", str) for part in parts]
 
 

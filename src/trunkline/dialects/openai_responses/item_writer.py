@@ -76,22 +76,15 @@ class ItemWriter:
     def _message(self, message: Message) -> list[Json]:
         if len(message.parts) == 1 and isinstance(part := message.parts[0], Foreign) and part.at == message.at:
             return [part.data] if self._knows(part) else []
-        content = self._content(message.parts)
+        written = self._parts(message.parts)
         if message.name is not None:
             self.lost.append(f"{message.at}.name")
-        if not content and message.parts:
+        if not written and message.parts:
             return []
-        return [self.unknown({"role": message.role, "content": content}, message.extra, message.at)]
+        return [self.unknown({"role": message.role, "content": _compact(written)}, message.extra, message.at)]
 
-    def _content(self, parts: Sequence[Part]) -> str | list[Json]:
-        """A single plain text is a string; anything else an array."""
-        written = [out for part in parts if (out := self._part(part)) is not None]
-        if not written:
-            return ""
-        if len(written) == 1 and written[0].keys() == {"type", "text"}:
-            text: str = written[0]["text"]
-            return text
-        return written
+    def _parts(self, parts: Sequence[Part]) -> list[Json]:
+        return [out for part in parts if (out := self._part(part)) is not None]
 
     def _part(self, part: Part) -> Json | None:
         """None where this dialect has no way to say it."""
@@ -219,7 +212,7 @@ class ItemWriter:
         aside = (part.aside or {}) if self.own else {}
         if part.is_error:
             self.lost.append(f"{part.at}.is_error")
-        out: Json = {"type": kind, "call_id": part.call_id, "output": self._content(part.content), **aside}
+        out: Json = {"type": kind, "call_id": part.call_id, "output": _compact(self._parts(part.content)), **aside}
         return self._marked(out, part)
 
     def _without_loose_thoughts(self, items: list[Json], message: Message) -> list[Json]:
@@ -232,3 +225,11 @@ class ItemWriter:
 
 _OF_THE_ITEM = frozenset({"phase"})
 """Unknown fields that the reader found on a message of the model, not on its text."""
+
+
+def _compact(written: list[Json]) -> str | list[Json]:
+    """A single plain text is a string; anything else an array."""
+    if len(written) == 1 and written[0].keys() == {"type", "text"}:
+        text: str = written[0]["text"]
+        return text
+    return written or ""
