@@ -114,6 +114,12 @@ def _chat(path: str, whole: bool = False) -> Api:
     return Api(openai_chat.DIALECT, _beside(path) if whole else {"generate": path}, forward=_OPENAI_HEADERS)
 
 
+def _azure(path: str) -> Api:
+    """What OpenAI has and Azure has not is left out."""
+    paths = {what: at for what, at in _beside(path).items() if what not in {"moderate", "image:variations"}}
+    return Api(openai_chat.DIALECT, paths, forward=_OPENAI_HEADERS)
+
+
 def _responses(path: str, query: str = "") -> Api:
     """`path`: of its folder; `query`: what follows the path."""
     paths = {"generate": f"{path}/responses{query}", "count_tokens": f"{path}/responses/input_tokens{query}"}
@@ -299,7 +305,7 @@ KINDS: dict[str, Kind] = {
     "azure": Kind(
         apis=(
             *_FOUNDRY,
-            structs.replace(_chat("/openai/v1/chat/completions", whole=True), models=_NO_CLAUDE),
+            structs.replace(_azure("/openai/v1/chat/completions"), models=_NO_CLAUDE),
             structs.replace(_responses("/openai/v1"), models=_NO_CLAUDE),
             _completions("/openai/v1/completions", _COMPLETING),
         ),
@@ -311,7 +317,7 @@ KINDS: dict[str, Kind] = {
         apis=(
             *_FOUNDRY,
             structs.replace(
-                _chat("/openai/deployments/{model}/chat/completions?api-version={version}", whole=True),
+                _azure("/openai/deployments/{model}/chat/completions?api-version={version}"),
                 models=_NO_CLAUDE,
             ),
             structs.replace(_responses("/openai", "?api-version={version}"), models=_NO_CLAUDE),
