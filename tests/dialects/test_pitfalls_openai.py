@@ -1,9 +1,7 @@
 """Bugs that other gateways shipped around OpenAI's and Azure's chat, each as a test, by its tag in our list of them.
 
-Not here, because they are about the Responses API, a dialect that does not exist yet: nothing reads
-`function_call_output` (O1), replays Responses items (O2, O4), carries OpenAI's `encrypted_content` (O3, Z11),
-namespaces or `tool_search` (O7), resumes a background response (O11), or reaches Responses by way of chat (Z6). Z9, a
-stream that is delivered all at once, is about the edge: its tests watch the bytes arrive.
+Those about the Responses API (O1 to O4, O7, O11, Z6, Z7, Z11) are in `test_responses_pitfalls`. Z9, a stream that is
+delivered all at once, is about the edge: its tests watch the bytes arrive.
 """
 
 from __future__ import annotations
