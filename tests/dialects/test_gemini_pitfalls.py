@@ -9,7 +9,7 @@ import pytest
 
 from trunkline.core.call import Peek
 from trunkline.core.events import ArgumentsDelta, Event, Finished, PartFinished, PartStarted, SignatureDelta, Started
-from trunkline.core.request import Image, Message, Request, Text, Tool, ToolCall, ToolResult, Url
+from trunkline.core.request import Image, Message, Part, Request, Text, Tool, ToolCall, ToolResult, Url
 from trunkline.dialects import anthropic, openai_chat
 from trunkline.dialects.base import Envelope, Quirks
 from trunkline.dialects.gemini import DIALECT
@@ -43,7 +43,7 @@ def written(dialect: Any, events: list[Event]) -> Any:
     return json.loads(writer.eof())
 
 
-TWO = [ToolCall("call_a", "look", '{"at":1}', at="a"), ToolCall("call_b", "look", '{"at":2}', at="b")]
+TWO: list[Part] = [ToolCall("call_a", "look", '{"at":1}', at="a"), ToolCall("call_b", "look", '{"at":2}', at="b")]
 RESULTS = [
     Message("tool", [ToolResult("call_b", [Text("second")])]),
     Message("tool", [ToolResult("call_a", [Text("first")])]),
@@ -230,8 +230,8 @@ def test_g9_results_of_no_call_are_left_out_and_named() -> None:
 def test_a_call_whose_signature_comes_later_carries_it() -> None:
     writer = DIALECT.writer(Envelope(False, model="m"))
     started = Started("r", "m", dialect="gemini")
-    events = [started, PartStarted(0, "tool_call", 0, "x", "look"), ArgumentsDelta(0, "{}")]
-    for event in (*events, SignatureDelta(0, SIGNATURE), PartFinished(0), Finished("tool_calls")):
+    events: list[Event] = [started, PartStarted(0, "tool_call", 0, "x", "look"), ArgumentsDelta(0, "{}")]
+    for event in [*events, SignatureDelta(0, SIGNATURE), PartFinished(0), Finished("tool_calls")]:
         writer.feed(event)
     (part,) = json.loads(writer.eof())["candidates"][0]["content"]["parts"]
     assert part == {"functionCall": {"id": "x", "name": "look", "args": {}}, "thoughtSignature": SIGNATURE}

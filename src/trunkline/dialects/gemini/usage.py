@@ -1,8 +1,9 @@
 """Token counts, both ways.
 
 Google's `candidatesTokenCount` leaves out the thoughts, and `promptTokenCount` what built-in tools read for the model;
-ours contain them. In a stream every chunk repeats the counts so far, on Vertex only the last has any: a later count
-replaces the earlier one, field by field.
+ours contain them. In a stream every chunk has its own report, on Vertex only the last one counts anything. The last
+that counts is the bill; it replaces the earlier ones as a whole, since after a tool of the service's own the counts
+begin anew.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from trunkline.core.usage import Usage
 
 
 def merge_usage(before: dict[str, Any], after: Any) -> dict[str, Any]:
-    """The later report over the earlier one."""
+    """The later report over the earlier one, if it counts at all."""
     if type(after) is not dict:
         return before
-    return before | after if before else after
+    return after if counted(after) or not before else before | after
 
 
 def counted(wire: dict[str, Any]) -> bool:
