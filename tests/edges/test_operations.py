@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -9,14 +11,17 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.edges.families import ANTHROPIC
+from tests.edges.families import ANTHROPIC, OPENAI
 from tests.edges.test_streams import one_target
 from tests.edges.upstreams import Answer, Upstream, chunk, hang_up, stream, whole
 from tests.running import running
 from tests.talking import ask
 from trunkline.core.embedding import EmbedRequest, Item
 from trunkline.dialects.embeddings import FORMATS
+from trunkline.edge.operations.embed import AT_ONCE
 from trunkline.sim.vectors import vector
+
+KEY = "sk-provider-secret-42"
 
 
 def openai_embeddings(*vectors: Any, tokens: int = 5) -> dict[str, Any]:
@@ -258,3 +263,175 @@ async def test_any_client_embeds_at_any_provider(client: str, target: str, tmp_p
     assert entry.usage is not None
     assert entry.usage.input > 0
     assert entry.target == TARGETS[target]
+
+
+# ── More texts than a target takes at once ─────────────────────────────────────────────────────────────────────────
+
+
+def bedrock(url: str) -> dict[str, Any]:
+    return {"providers": {"up": {"kind": "bedrock", "base_url": url, "api_key": KEY, "region": "r"}}}
+
+
+class Titan:
+    """A provider of one text a call, that knows how many were asked at the same time. The text `bad` it refuses."""
+
+    def __init__(self) -> None:
+        self.now = self.most = 0
+        self.asked: list[str] = []
+
+    async def __aenter__(self) -> Titan:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        self._server.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
+                text = json.loads(await reader.readexactly(length))["inputText"]
+                self.asked.append(text)
+                self.now += 1
+                self.most = max(self.most, self.now)
+                for _ in range(int(text[-1]) if text[-1].isdigit() else 0):  # later ones may overtake
+                    await asyncio.sleep(0)
+                self.now -= 1
+                good = text != "bad"
+                vector = {"embedding": [float(text[1:])], "inputTextTokenCount": 2} if good else {"message": "no"}
+                body, status = json.dumps(vector).encode(), b"200 OK" if good else b"400 Bad"
+                writer.write(b"HTTP/1.1 %b\r\ncontent-length: %d\r\n\r\n%b" % (status, len(body), body))
+        writer.close()
+
+
+async def test_many_texts_go_out_a_few_at_a_time_and_come_back_in_order(tmp_path: Path) -> None:
+    texts = [f"t{number}" for number in range(100)]
+    async with Titan() as up, running(tmp_path, bedrock(up.url)) as run:
+        got = await ask(run.port, "/v1/embeddings", {"model": "up/amazon.titan-embed-text-v2:0", "input": texts})
+        entry = await run.entry()
+    assert [row["embedding"] for row in got.json["data"]] == [[float(number)] for number in range(100)]
+    assert sorted(up.asked) == sorted(texts)
+    assert 1 < up.most <= AT_ONCE
+    assert got.json["usage"] == {"prompt_tokens": 200, "total_tokens": 200}
+    assert entry.usage is not None
+    assert entry.usage.input == 200
+    assert len(entry.attempts) == 1
+
+
+async def test_a_text_that_is_refused_ends_the_others(tmp_path: Path) -> None:
+    texts = [*(f"t{number}" for number in range(20)), "bad", *(f"t{number}" for number in range(500))]
+    async with Titan() as up, running(tmp_path, bedrock(up.url)) as run:
+        got = await ask(run.port, "/v1/embeddings", {"model": "up/amazon.titan-embed-text-v2:0", "input": texts})
+        entry = await run.entry()
+    assert got.status == 400
+    assert got.json["error"]["code"] == entry.error == "upstream_invalid_request"
+    assert len(up.asked) < 100
+
+
+@pytest.mark.parametrize("strict", [False, True])
+async def test_what_an_embedding_loses_is_said_or_refused(strict: bool, tmp_path: Path) -> None:
+    body = {"model": "up/amazon.titan-embed-text-v2:0", "input": "t1", "user": "u", "input_type": "query"}
+    headers = {"x-trunkline-strict": "1"} if strict else {}
+    async with Titan() as up, running(tmp_path, bedrock(up.url)) as run:
+        got = await ask(run.port, "/v1/embeddings", body, headers)
+        entry = await run.entry()
+    assert got.headers["x-trunkline-lost"] == "user, input_type"
+    assert got.status == (400 if strict else 200)
+    assert entry.error == ("lossy_translation" if strict else None)
+    assert up.asked == ([] if strict else ["t1"])
+
+
+async def test_an_answer_without_a_vector_for_each_text_is_no_answer(tmp_path: Path) -> None:
+    answer = {"embeddings": {"float": [[1.0]]}}
+    async with Upstream(whole(answer)) as up, running(tmp_path, bedrock(up.url)) as run:
+        got = await ask(run.port, "/v1/embeddings", {"model": "up/cohere.embed-v4:0", "input": ["a", "b"]})
+    assert got.status == 502
+    assert got.json["error"]["code"] == "upstream_protocol_error"
+
+
+async def test_the_next_target_embeds_where_the_first_cannot(tmp_path: Path) -> None:
+    sections: dict[str, Any] = {"models": {"vectors": {"targets": [{"target": "chat/real"}, {"target": "up/real"}]}}}
+    async with Upstream(whole(openai_embeddings([1.0]))) as up:
+        sections["providers"] = {
+            "chat": ANTHROPIC.provider("http://127.0.0.1:9"),
+            "up": OPENAI.provider(up.url),
+        }
+        async with running(tmp_path, sections) as run:
+            got = await ask(run.port, "/v1/embeddings", {"model": "vectors", "input": "x"})
+            entry = await run.entry()
+    assert got.status == 200
+    assert [attempt.target for attempt in entry.attempts] == ["chat/real", "up/real"]
+
+
+# ── Legacy completions ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+async def test_a_completion_passes_to_a_model_that_completes(streaming: bool, tmp_path: Path) -> None:
+    body = {"model": "up/babbage-002", "prompt": ["a", "b"], "logprobs": 3, "suffix": "x", "stream": streaming}
+    choice = {"text": "hi", "index": 0, "logprobs": None, "finish_reason": "stop"}
+    head = {"id": "c", "object": "text_completion", "choices": [choice]}
+    usage = {"prompt_tokens": 4, "completion_tokens": 2, "total_tokens": 6}
+    events = [b"data: %b\n\n" % json.dumps(each).encode() for each in (head, {**head, "choices": [], "usage": usage})]
+    answer = stream(*events, b"data: [DONE]\n\n") if streaming else whole({**head, "usage": usage})
+    async with Upstream(answer) as up, running(tmp_path, one_target(up.url)) as run:
+        got = await ask(run.port, "/v1/completions", body)
+        entry = await run.entry()
+    assert up.asked[0].path == "/v1/completions"
+    added = {"stream_options": {"include_usage": True}} if streaming else {}
+    assert up.asked[0].json == body | {"model": "babbage-002"} | added
+    assert got.body == (events[0] + b"data: [DONE]\n\n" if streaming else json.dumps({**head, "usage": usage}).encode())
+    assert entry.usage is not None
+    assert (entry.usage.input, entry.usage.output) == (4, 2)
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+async def test_a_completion_is_a_chat_where_the_model_chats(streaming: bool, tmp_path: Path) -> None:
+    body = {"model": "up/real", "prompt": "say hi", "max_tokens": 5, "seed": 7, "stream": streaming}
+    answer = stream(*ANTHROPIC.events) if streaming else whole(ANTHROPIC.answer)
+    async with Upstream(answer) as up, running(tmp_path, one_target(up.url, ANTHROPIC)) as run:
+        got = await ask(run.port, "/v1/completions", body)
+        entry = await run.entry()
+    assert up.asked[0].json["messages"] == [{"role": "user", "content": "say hi"}]
+    assert up.asked[0].json["max_tokens"] == 5
+    assert got.headers["x-trunkline-lost"] == "seed"
+    if streaming:
+        chunks = [json.loads(event.removeprefix(b"data: ")) for event in got.events[:-1]]
+        assert got.events[-1] == b"data: [DONE]"
+        assert {chunk["object"] for chunk in chunks} == {"text_completion"}
+        choices = [choice for chunk in chunks for choice in chunk["choices"]]
+        assert "".join(choice["text"] for choice in choices) == "hi"
+        assert choices[-1]["finish_reason"] == "stop"
+    else:
+        assert got.json["choices"] == [{"text": "hi", "index": 0, "logprobs": None, "finish_reason": "stop"}]
+        assert got.json["usage"] == {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9}
+    assert entry.usage is not None
+    assert (entry.usage.input, entry.usage.output) == (7, 2)
+
+
+async def test_a_completions_stream_that_breaks_is_an_error_in_the_stream(tmp_path: Path) -> None:
+    body = {"model": "up/real", "prompt": "say hi", "stream": True}
+    async with (
+        Upstream(stream(*ANTHROPIC.events[:-1], end=False)) as up,
+        running(tmp_path, one_target(up.url, ANTHROPIC)) as run,
+    ):
+        got = await ask(run.port, "/v1/completions", body)
+        entry = await run.entry()
+    assert b"[DONE]" not in got.body
+    assert json.loads(got.events[-1].removeprefix(b"data: "))["error"]["code"] == "upstream_broken"
+    assert entry.error == "upstream_broken"
+
+
+async def test_a_host_that_does_not_stream_completes_all_the_same(tmp_path: Path) -> None:
+    choice = {"text": "hi", "index": 0, "finish_reason": "length"}
+    answer = {"id": "c", "choices": [choice], "usage": {"prompt_tokens": 4, "completion_tokens": 2}}
+    async with Upstream(whole(answer)) as up, running(tmp_path, one_target(up.url)) as run:
+        got = await ask(run.port, "/v1/completions", {"model": "up/babbage-002", "prompt": "x", "stream": True})
+        entry = await run.entry()
+    chunks = [json.loads(event.removeprefix(b"data: ")) for event in got.events[:-1]]
+    assert "".join(choice["text"] for chunk in chunks for choice in chunk["choices"]) == "hi"
+    assert chunks[-1]["choices"][0]["finish_reason"] == "length"
+    assert entry.usage is not None
+    assert entry.usage.output == 2

@@ -48,6 +48,9 @@ class Translation:
         return self._write(self._reader.feed(data))
 
     def eof(self) -> bytes:
+        """Says the end once: of an answer that came whole the server hears that it is over again."""
+        if self.complete:
+            return b""
         head = self._write(self._reader.eof())
         if self.error is not None:
             return head
