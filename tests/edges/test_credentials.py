@@ -210,6 +210,13 @@ async def test_a_command_that_does_not_end_is_ended(tmp_path: Path, monkeypatch:
             os.kill(int(file.read_text()), 0)
 
 
+async def test_a_slow_command_keeps_a_call_no_longer_than_it_may_take(tmp_path: Path) -> None:
+    slow = {"command": [sys.executable, "-c", "import time; time.sleep(20)"]}
+    async with Upstream(GOOD) as upstream, running(tmp_path, host(upstream, api_key=slow)) as run:
+        answer = await ask(run.port, OPENAI.path, OPENAI.ask("p/m"), {"x-trunkline-deadline-ms": "200"})
+    assert (answer.status, OPENAI.error_code(answer.json)) == (504, "deadline_exceeded")
+
+
 async def test_another_target_answers_where_there_is_no_credential(tmp_path: Path) -> None:
     async with Upstream(GOOD) as upstream:
         sections = {

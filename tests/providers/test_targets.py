@@ -115,6 +115,11 @@ def test_what_is_more_than_a_fixed_key_is_left_to_the_edge(settings: dict[str, A
     assert not {b"authorization", b"x-api-key"} & {name for name, _ in bound.headers}
 
 
+@pytest.mark.parametrize("kind", ["ollama", "vllm"])
+def test_ones_own_machine_costs_nothing(kind: str) -> None:
+    assert target(bind("p", ProviderSettings(kind=kind)), "llama").price_model is None  # type: ignore[arg-type]
+
+
 def test_a_fixed_key_costs_the_edge_nothing() -> None:
     assert provider(kind="bedrock", region="r").credentials == ()
     assert provider(kind="openai").credentials == ()

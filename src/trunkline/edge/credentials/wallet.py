@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from trunkline.core.call import Call, Headers
-from trunkline.core.errors import CredentialUnavailable, Kind, UpstreamError
+from trunkline.core.errors import CredentialUnavailable, DeadlineExceeded, Kind, UpstreamError
 from trunkline.edge.credentials.access import Access, Opener, Shown
 from trunkline.edge.transport.base import Response
 from trunkline.policy.rotation import Rotation
@@ -20,6 +21,7 @@ _OF_THE_CREDENTIAL: frozenset[Kind] = frozenset({"authentication", "permission",
 """Kinds of error that another credential may not have."""
 _STATUSES = frozenset({401, 402, 403, 429})
 
+T = TypeVar("T")
 Ask = Callable[[Headers], Awaitable[Response]]
 """Sends the request with these header fields. Raises GatewayError where there is no answer."""
 Explain = Callable[[Response, list[bytes]], Awaitable[UpstreamError]]
@@ -41,7 +43,7 @@ class Wallet:
             tried.add(number)
             access = self._accesses[number]
             try:
-                response = await self._once(access, request, ask, explain)
+                response = await self._once(call, access, request, ask, explain)
             except UpstreamError as error:
                 if not _blames(error):
                     raise
@@ -61,16 +63,16 @@ class Wallet:
         for access in self._accesses:
             access.close()
 
-    async def _once(self, access: Access, request: Outgoing, ask: Ask, explain: Explain) -> Response:
+    async def _once(self, call: Call, access: Access, request: Outgoing, ask: Ask, explain: Explain) -> Response:
         """One credential; once more where it was refused and there is a newer one of it."""
-        shown = await access.shown(request)
+        shown = await _timely(call, access.shown(request))
         response = await ask(shown.headers)
         if response.status < 400:
             return response
         error = await _explained(response, shown, explain)
-        if response.status != 401 or not await access.renew(shown):
+        if response.status != 401 or not await _timely(call, access.renew(shown)):
             raise error
-        shown = await access.shown(request)
+        shown = await _timely(call, access.shown(request))
         response = await ask(shown.headers)
         if response.status < 400:
             return response
@@ -84,6 +86,15 @@ class Wallet:
         target = call.target.name
         facts = {"request_id": call.id, "target": target, "code": error.code, "status": error.status}
         log.warning("%s at %s was refused (%s) and rests for %.0f s", label, target, error.code, seconds, extra=facts)
+
+
+async def _timely(call: Call, waiting: Awaitable[T]) -> T:
+    """A credential is waited for no longer than the call may take. Raises DeadlineExceeded."""
+    try:
+        async with asyncio.timeout_at(call.deadline):
+            return await waiting
+    except TimeoutError:
+        raise DeadlineExceeded("The call's deadline passed while it waited for the provider's credential.") from None
 
 
 async def _explained(response: Response, shown: Shown, explain: Explain) -> UpstreamError:
