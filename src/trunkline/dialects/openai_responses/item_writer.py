@@ -33,8 +33,6 @@ from trunkline.dialects.openai_responses.vocabulary import NAME, unsigned
 
 Json = dict[str, Any]
 
-_ALWAYS = frozenset({"role", "content"})
-
 
 class ItemWriter:
     def __init__(self, dialect: str, lost: list[str]) -> None:
@@ -101,7 +99,7 @@ class ItemWriter:
                 return self._marked({"type": "input_image", "image_url": url, "detail": part.detail or "auto"}, part)
             case Document():
                 return self._document(part)
-            case Audio():
+            case Audio() if self.own:  # not in the description: the service has to say so itself
                 audio: Json = {"type": "input_audio", "input_audio": {"data": part.data, "format": part.format}}
                 return self.unknown(audio, part.extra, part.at)
             case Foreign():
@@ -163,9 +161,19 @@ class ItemWriter:
         """One message of these texts, which are then gone."""
         if not texts:
             return
-        first, said = texts[0], list(texts)
+        said = list(texts)
         texts.clear()
-        head: Json = {"type": "message", "role": "assistant"} | ((first.aside or {}) if self.own else {})
+        out.append(self._own_message(said) if self.own else self._message_of(said))
+
+    def _message_of(self, said: list[Text | Refusal]) -> Json:
+        """As a string: an array is for messages that have an id of the service's."""
+        for part in said:
+            if isinstance(part, Text):
+                self._marked({}, part)
+        return {"type": "message", "role": "assistant", "content": "".join(part.text for part in said)}
+
+    def _own_message(self, said: list[Text | Refusal]) -> Json:
+        head: Json = {"type": "message", "role": "assistant"} | (said[0].aside or {})
         content: list[Json] = []
         for part in said:
             if isinstance(part, Refusal):
@@ -174,8 +182,8 @@ class ItemWriter:
             item = self._marked({}, part)
             head |= {name: item.pop(name) for name in _OF_THE_ITEM if name in item}
             content.append({"type": "output_text", "text": part.text, "annotations": [], **item})
-        plain = len(content) == 1 and content[0].get("annotations") == [] and "id" not in head
-        out.append({**head, "content": content[0]["text"] if plain and "logprobs" not in content[0] else content})
+        plain = len(content) == 1 and content[0].keys() == _PLAIN and not content[0]["annotations"] and "id" not in head
+        return {**head, "content": content[0]["text"] if plain else content}
 
     def _done(self, part: Part) -> Json | None:
         match part:
@@ -222,6 +230,8 @@ class ItemWriter:
             self.lost.append(message.at)
         return items
 
+
+_PLAIN = {"type", "text", "annotations"}
 
 _OF_THE_ITEM = frozenset({"phase"})
 """Unknown fields that the reader found on a message of the model, not on its text."""
