@@ -19,7 +19,9 @@ MAX_HEAD = 8192
 MAX_VALUE = 4096
 """Bytes of a field whose text is read."""
 
-_BOUNDARY = re.compile(rb'multipart/form-data\s*;(?:.*?;)?\s*boundary=(?:"([^"]{1,70})"|([^\s;"]{1,70}))', re.I)
+_BOUNDARY = re.compile(
+    rb'multipart/form-data\s*;(?:.*?;)?\s*boundary=(?:"([^"]{1,70})"|([^\s;"]{1,70}))(?=[\s;]|$)', re.I
+)
 _NAME = re.compile(rb'content-disposition:[ \t]*form-data;(?:[^\r\n]*?;)??[ \t]*name="([^"\r\n]*)"', re.I)
 
 

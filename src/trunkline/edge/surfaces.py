@@ -116,7 +116,6 @@ SURFACES: tuple[Surface, ...] = (
     *_openai("/openai/v1"),
     *_openai("/openai/deployments/{model}"),
     *_bedrock("/model/{model}"),
-    *_gemini_embeddings(),
     *_gemini("/v1beta/models"),
     *_gemini("/v1/models"),
     *_claude(f"/v1/{_IN_PROJECT}/publishers/anthropic/models"),
@@ -124,6 +123,7 @@ SURFACES: tuple[Surface, ...] = (
     *_gemini(f"/v1/{_IN_PROJECT}/publishers/{{publisher}}/models"),
     *_gemini("/v1beta1/publishers/{publisher}/models"),
     *_gemini("/v1/publishers/{publisher}/models"),
+    *_gemini_embeddings(),
 )
 
 GOOGLE = "google"

@@ -22,6 +22,7 @@ from trunkline.edge.flows import Plain
 from trunkline.edge.operations.asking import said_lost, unsupported
 from trunkline.edge.sender import Sender
 from trunkline.edge.surfaces import Surface
+from trunkline.policy.estimate import estimate_tokens
 from trunkline.providers.target import BoundApi, Target
 
 AT_ONCE = 8
@@ -60,8 +61,15 @@ class Embed:
         assert call.peek is not None
         request = client.read_request(call.body)
         answer = await self._gathered(call, request, spoken)
-        body = client.write_answer(answer, request, call.peek)
-        return _reply(body, answer.tokens, client.answer_headers(answer))
+        estimated = answer.tokens is None
+        if estimated:
+            answer.tokens = estimate_tokens([item.text for item in request.items])
+        headers = client.answer_headers(answer)
+        if estimated:
+            headers.append((b"x-trunkline-estimated", b"input_tokens"))
+        reply = _reply(client.write_answer(answer, request, call.peek), answer.tokens, headers)
+        reply.usage = Usage(input=answer.tokens or 0, estimated=estimated)
+        return reply
 
     async def _gathered(self, call: Call, request: EmbedRequest, spoken: Format) -> Embeddings:
         """Raises UpstreamProtocol where a text has no vector."""
