@@ -18,7 +18,12 @@ from bench.rig import rig
 @click.option("--only", multiple=True, type=click.Choice(list(MEASURES)), help="Run this measure alone; repeatable.")
 @click.option("--seconds", type=click.FloatRange(1, 30), default=3.0, show_default=True, help="Length of a round.")
 @click.option("--rounds", type=click.IntRange(1, 20), default=3, show_default=True, help="The best of so many counts.")
-@click.option("--profile", "subject", type=click.Choice(list(SUBJECTS)), help="Show where the time goes instead.")
+@click.option(
+    "--profile",
+    "subject",
+    metavar="SUBJECT",
+    help=f"Show where the time goes instead: {', '.join(SUBJECTS)}, chat:gemini, …",
+)
 @click.option("--peers", is_flag=True, help="Measure other gateways beside this one: installs them for the run.")
 def main(only: tuple[str, ...], seconds: float, rounds: int, subject: str | None, peers: bool) -> None:
     machine = facts()

@@ -10,8 +10,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from bench.families import FAMILIES, KINDS, provider
 from bench.machine import LOAD, UNDER_TEST, free_port
-from bench.payloads import request
 from bench.processes import Process, StartFailed
 from bench.readers import Asked, asked
 
@@ -19,18 +19,29 @@ _CONFIG = """\
 listen: 127.0.0.1:{port}
 auth: required
 providers:
-  openai: {{kind: openai, api_key: upstream-key, base_url: "http://127.0.0.1:{upstream}/v1"}}
-  anthropic: {{kind: anthropic, api_key: upstream-key, base_url: "http://127.0.0.1:{upstream}"}}
-  openai-stream: {{kind: openai, api_key: upstream-key, base_url: "http://127.0.0.1:{source}/v1"}}
-  anthropic-stream: {{kind: anthropic, api_key: upstream-key, base_url: "http://127.0.0.1:{source}"}}
-  openai-slow: {{kind: openai, api_key: upstream-key, base_url: "http://127.0.0.1:{slow}/v1"}}
+{providers}
 transport: {{max_connections: 4000}}
 state: {{durable: "sqlite:///{dir}/trunkline.db", directory: "{dir}/state"}}
 log: {{format: json, level: warning}}
 """
+SLOW = "chat-slow"
 COST = "x-trunkline-cost-usd"
 PATIENCE = 20.0
 """Seconds until the gateway must answer, priced."""
+
+
+def _providers(upstream: int, source: int, slow: int) -> str:
+    """A provider of every family at the upstream, one at the source of streams, and one whose streams hardly move."""
+    rows = {provider(name, False): (name, upstream) for name in FAMILIES}
+    rows |= {provider(name, True): (name, source) for name in FAMILIES}
+    rows[SLOW] = ("chat", slow)
+    return "\n".join(f"  {name}: {_row(family, port)}" for name, (family, port) in rows.items())
+
+
+def _row(family: str, port: int) -> str:
+    region = ", region: us-east-1" if KINDS[family] == "bedrock" else ""
+    address = f"http://127.0.0.1:{port}{FAMILIES[family].base}"
+    return f'{{kind: {KINDS[family]}, api_key: upstream-key, base_url: "{address}"{region}}}'
 
 
 def environment() -> dict[str, str]:
@@ -49,8 +60,7 @@ class Gateway:
         directory.mkdir()
         self.port = free_port()
         config = directory / "trunkline.yaml"
-        ports = {"port": self.port, "upstream": upstream, "source": source, "slow": slow}
-        config.write_text(_CONFIG.format(dir=directory, **ports))
+        config.write_text(_CONFIG.format(dir=directory, port=self.port, providers=_providers(upstream, source, slow)))
         made = subprocess.run(
             command("keys", "create", "bench", "--config", str(config)),
             capture_output=True,
@@ -68,20 +78,24 @@ class Gateway:
         self.process.wait_for(self.port)
         self._wait_for_prices()
 
-    def asked(self, client: str, target: str) -> Asked:
-        return asked(self.port, client, target, self.secret)
+    def asked(self, client: str, target: str, stream: bool = False) -> Asked:
+        return asked(self.port, client, target, self.secret, stream)
+
+    def slow(self) -> Asked:
+        """Where streams hardly move."""
+        return Asked(self.port, "chat", f"{SLOW}/{FAMILIES['chat'].model}", self.secret)
 
     def _wait_for_prices(self) -> None:
         """Prices load in the background: until they are there a call does less work than it should. Raises
         StartFailed."""
-        question = self.asked("openai", "openai")
+        question = self.asked("chat", "chat")
         deadline = time.monotonic() + PATIENCE
         last = "no answer"
         while time.monotonic() < deadline:
             self.process.check()
             call = urllib.request.Request(
                 f"http://127.0.0.1:{self.port}{question.path}",
-                data=request(question.model, 1000),
+                data=question.body(1000),
                 headers={"content-type": "application/json", "authorization": f"Bearer {self.secret}"},
             )
             try:

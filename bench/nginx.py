@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from urllib.parse import unquote
 
+from bench.families import FAMILIES, answer
 from bench.machine import LOAD, UNDER_TEST, free_port
-from bench.payloads import anthropic_answer, openai_answer
 from bench.processes import Process, StartFailed
 
 _FRAME = """\
@@ -48,7 +49,7 @@ class Upstream:
 
     def __init__(self, directory: Path) -> None:
         self.port = free_port()
-        answers = {"/v1/chat/completions": openai_answer(), "/v1/messages": anthropic_answer()}
+        answers = {unquote(family.at(family.model, False)): answer(name) for name, family in FAMILIES.items()}
         canned = "\n".join(_CANNED.format(path=path, answer=body.decode()) for path, body in answers.items())
         server = f"server {{ listen 127.0.0.1:{self.port} backlog=2048; {canned} }}"
         self.process = _start(directory, server, LOAD)

@@ -21,7 +21,7 @@ from bench.gateway import environment
 from bench.machine import UNDER_TEST, free_port
 from bench.measures.requests import SMALL
 from bench.meter import Meter, ratio
-from bench.payloads import MODEL, request
+from bench.payloads import MODEL
 from bench.processes import Process, StartFailed
 from bench.readers import Asked, asked
 from bench.rig import Rig
@@ -87,7 +87,7 @@ def litellm(folder: Path, upstream: int) -> tuple[Process, Asked]:
         "LITELLM_MASTER_KEY": secret,
         "PATH": f"{folder}/venv/bin:{environment().get('PATH', '')}",
     }
-    return _start(folder, port, *words, **local), asked(port, "openai", secret=secret)
+    return _start(folder, port, *words, **local), asked(port, "chat", secret=secret)
 
 
 def portkey(folder: Path, upstream: int) -> tuple[Process, Asked]:
@@ -95,7 +95,7 @@ def portkey(folder: Path, upstream: int) -> tuple[Process, Asked]:
     program = folder / "node_modules/@portkey-ai/gateway/build/start-server.js"
     process = _start(folder, port, "node", str(program), f"--port={port}", "--headless")
     fields = ("x-portkey-provider: openai", f"x-portkey-custom-host: http://127.0.0.1:{upstream}/v1")
-    return process, Asked(port, "/v1/chat/completions", MODEL["openai"], extra=fields)
+    return process, Asked(port, "chat", MODEL["openai"], extra=fields)
 
 
 def tensorzero(folder: Path, upstream: int) -> tuple[Process, Asked]:
@@ -115,7 +115,7 @@ def tensorzero(folder: Path, upstream: int) -> tuple[Process, Asked]:
         environment(),
     )
     port = int(process.said(r"http://[^/]*:(\d+)"))
-    return process, Asked(port, "/openai/v1/chat/completions", "tensorzero::model_name::chat")
+    return process, Asked(port, "chat", "tensorzero::model_name::chat", prefix="/openai")
 
 
 PEERS = (
@@ -127,7 +127,7 @@ PEERS = (
 
 def measure(rig: Rig) -> Iterator[Figure]:
     """Ours, then each peer that can be installed and started; what cannot is said, not skipped in silence."""
-    yield _compare(rig, "trunkline", rig.gateway.process, rig.gateway.asked("openai", "openai"))
+    yield _compare(rig, "trunkline", rig.gateway.process, rig.gateway.asked("chat", "chat"))
     for peer in PEERS:
         folder = rig.directory / peer.name.replace(" ", "-")
         folder.mkdir()
@@ -149,17 +149,17 @@ def _first_call(question: Asked) -> None:
     fields = dict(line.split(": ", 1) for line in question.headers)
     url = f"http://127.0.0.1:{question.port}{question.path}"
     try:
-        urllib.request.urlopen(urllib.request.Request(url, request(question.model, SMALL), fields), timeout=60).close()
+        urllib.request.urlopen(urllib.request.Request(url, question.body(SMALL), fields), timeout=60).close()
     except OSError as error:
         raise StartFailed(f"{question.path}: {error}") from None
 
 
 def _compare(rig: Rig, name: str, process: Process, question: Asked) -> Figure:
-    pairs = ((Meter(process), question), (Meter(rig.yardstick.process), asked(rig.yardstick.port, "openai")))
+    pairs = ((Meter(process), question), (Meter(rig.yardstick.process), asked(rig.yardstick.port, "chat")))
     for _ in range(rig.rounds + 1):
         for meter, each in pairs:
             with meter.round() as units:
-                units.append(wrk.run(each, request(each.model, SMALL), rig.seconds, rig.directory).requests)
+                units.append(wrk.run(each, each.body(SMALL), rig.seconds, rig.directory).requests)
     for meter, _ in pairs:
         meter.costs.pop(0)  # the first round warms up
     return ratio(f"{name}, 1 kB", TARGET, pairs[0][0], pairs[1][0])

@@ -21,10 +21,10 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import wrk
+from bench.families import FAMILIES
 from bench.gateway import Source
 from bench.measures.requests import LARGE, SMALL
 from bench.measures.streams import STREAMS
-from bench.payloads import request
 from bench.processes import Process, StartFailed
 from bench.readers import Asked, Fleet
 from bench.rig import Rig
@@ -42,24 +42,36 @@ class Subject(Struct, frozen=True):
     """What to profile: `size` bytes of a whole request, or None for a stream."""
 
     client: str
-    provider: str
+    upstream: str
     size: int | None = None
 
 
 SUBJECTS = {
-    "requests": Subject("openai", "openai", SMALL),
-    "large": Subject("openai", "openai", LARGE),
-    "translated": Subject("openai", "anthropic", SMALL),
-    "stream": Subject("openai", "openai-stream"),
-    "translated-stream": Subject("openai", "anthropic-stream"),
-    "translated-stream-back": Subject("anthropic", "openai-stream"),
+    "requests": Subject("chat", "chat", SMALL),
+    "large": Subject("chat", "chat", LARGE),
+    "translated": Subject("chat", "anthropic", SMALL),
+    "stream": Subject("chat", "chat"),
+    "translated-stream": Subject("chat", "anthropic"),
+    "translated-stream-back": Subject("anthropic", "chat"),
 }
+"""Beside these, `CLIENT:UPSTREAM` and `CLIENT:UPSTREAM:stream` of any two families."""
+
+
+def subject_of(name: str) -> Subject:
+    """Raises StartFailed for a name that is no subject."""
+    if name in SUBJECTS:
+        return SUBJECTS[name]
+    client, _, rest = name.partition(":")
+    upstream, _, stream = rest.partition(":")
+    if client not in FAMILIES or upstream not in FAMILIES or stream not in {"", "stream"}:
+        raise StartFailed(f"{name}: profile one of {', '.join(SUBJECTS)}, or CLIENT:UPSTREAM of {', '.join(FAMILIES)}")
+    return Subject(client, upstream, None if stream else SMALL)
 
 
 def profile(rig: Rig, name: str) -> None:
     """Load the gateway, watch it, print the dearest functions. Raises StartFailed."""
-    subject = SUBJECTS[name]
-    question = rig.gateway.asked(subject.client, subject.provider)
+    subject = subject_of(name)
+    question = rig.gateway.asked(subject.client, subject.upstream, stream=subject.size is None)
     process = rig.gateway.process
     stacks = rig.directory / "stacks"
     # The first pass measures, the second is watched: the watcher stops the process for each sample.
@@ -74,7 +86,7 @@ def profile(rig: Rig, name: str) -> None:
 def _load(rig: Rig, question: Asked, size: int | None) -> int:
     """How many requests, or chunks, went through."""
     if size is not None:
-        return wrk.run(question, request(question.model, size), rig.seconds, rig.directory).requests
+        return wrk.run(question, question.body(size), rig.seconds, rig.directory).requests
     chunks = round(rig.seconds * Source.PACE)
 
     async def run() -> None:

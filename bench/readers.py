@@ -8,19 +8,21 @@ from typing import Self, cast
 
 from msgspec import Struct
 
-from bench.payloads import MODEL, request
+from bench.families import FAMILIES, provider, question
 
 RUN_TIME = 60.0
 """Seconds after which a round is given up."""
 
 
 class Asked(Struct, frozen=True):
-    """Where to ask, in which dialect, as whom."""
+    """Where to ask, in the format of which family, as whom."""
 
     port: int
-    path: str
+    family: str
     model: str
     secret: str = "none"
+    prefix: str = ""
+    """What the server has in front of the family's own path."""
     extra: tuple[str, ...] = ()
     """Header lines beside those that every client sends."""
 
@@ -30,25 +32,33 @@ class Asked(Struct, frozen=True):
         bearer = f"authorization: Bearer {self.secret}"
         return ["content-type: application/json", bearer, "anthropic-version: 2023-06-01", *self.extra]
 
-    def post(self, chunks: int) -> bytes:
-        """The whole HTTP request for an answer of so many chunks."""
-        usage = {"stream_options": {"include_usage": True}} if self.path.endswith("/completions") else {}
-        body = request(self.model, 1000, **{"max_tokens": chunks, "stream": True, **usage})
-        return self.http(body)
+    @property
+    def path(self) -> str:
+        """Of a whole answer."""
+        return self.prefix + FAMILIES[self.family].at(self.model, False)
 
-    def http(self, body: bytes) -> bytes:
-        lines = [f"POST {self.path} HTTP/1.1", f"host: 127.0.0.1:{self.port}", *self.headers]
+    @property
+    def mark(self) -> bytes:
+        return FAMILIES[self.family].mark
+
+    def body(self, size: int) -> bytes:
+        """About `size` bytes that ask for a whole answer."""
+        return question(self.family, self.model, size, 256, False)
+
+    def post(self, chunks: int) -> bytes:
+        """The whole HTTP request for a stream of so many chunks."""
+        path = FAMILIES[self.family].at(self.model, True)
+        return self.http(question(self.family, self.model, 1000, chunks, True), path)
+
+    def http(self, body: bytes, path: str = "") -> bytes:
+        lines = [f"POST {path or self.path} HTTP/1.1", f"host: 127.0.0.1:{self.port}", *self.headers]
         return "\r\n".join([*lines, f"content-length: {len(body)}", "", ""]).encode() + body
 
 
-PATHS = {"openai": "/v1/chat/completions", "anthropic": "/v1/messages"}
-
-
-def asked(port: int, client: str, target: str = "", secret: str = "none") -> Asked:
-    """`client`: the dialect spoken; `target`: the gateway's provider, empty for a server that knows models alone."""
-    dialect = "anthropic" if target.startswith("anthropic") or (not target and client == "anthropic") else "openai"
-    model = f"{target}/{MODEL[dialect]}" if target else MODEL[dialect]
-    return Asked(port, PATHS[client], model, secret)
+def asked(port: int, client: str, target: str = "", secret: str = "none", stream: bool = False) -> Asked:
+    """`client`: the family spoken; `target`: the family behind the gateway, empty for a server of the client's own."""
+    model = FAMILIES[target or client].model
+    return Asked(port, client, f"{provider(target, stream)}/{model}" if target else model, secret)
 
 
 class Reader(asyncio.Protocol):
@@ -56,6 +66,7 @@ class Reader(asyncio.Protocol):
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport
+        self._mark = b"\n\n"
         self._done: asyncio.Future[None] | None = None
         self._last = b""
         self._at = 0.0
@@ -66,8 +77,9 @@ class Reader(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
 
-    def ask(self, post: bytes) -> asyncio.Future[None]:
-        """Done when the answer has been read to its end."""
+    def ask(self, post: bytes, mark: bytes) -> asyncio.Future[None]:
+        """Done when the answer has been read to its end. `mark`: what each event has once."""
+        self._mark = mark
         self.events = self.reads = 0
         self.gap = self._at = 0.0
         self._last = b""
@@ -84,8 +96,8 @@ class Reader(asyncio.Protocol):
             return
         self._at = now
         self.reads += 1
-        self.events += (self._last + data).count(b"\n\n")
-        self._last = data[-1:] if data[-2:] != b"\n\n" else b""
+        self.events += (self._last + data).count(self._mark)
+        self._last = b"" if data.endswith(self._mark) else data[1 - len(self._mark) :]
         if data.endswith(b"0\r\n\r\n") and self._done is not None and not self._done.done():
             self._done.set_result(None)
 
@@ -136,7 +148,7 @@ class Fleet:
         async with asyncio.timeout(RUN_TIME):
             waiting = []
             for reader in self._readers:
-                waiting.append(reader.ask(post))
+                waiting.append(reader.ask(post, asked.mark))
                 await asyncio.sleep(spread / len(self._readers))
             await asyncio.gather(*waiting)
         return Round(

@@ -19,19 +19,23 @@ from typing import cast
 
 import uvloop
 
-from bench.payloads import anthropic_stream, openai_stream
+from bench.families import FAMILIES, script
 
 SLOT = 0.001
 """Seconds between two slots of the wheel."""
 MAX_BUFFERED = 1_000_000
 """Bytes that a reader may lag behind before it is cut off."""
 SCRIPTS: dict[bytes, Callable[[int], list[bytes]]] = {
-    b"/v1/chat/completions": openai_stream,
-    b"/v1/messages": anthropic_stream,
+    family.at(family.model, True).encode(): script(name) for name, family in FAMILIES.items()
 }
-_LIMIT = re.compile(rb'"max_(?:completion_)?tokens":\s*(\d+)')
+_LIMIT = re.compile(rb'"max_?(?:completion_|output_|Output)?[tT]okens":\s*(\d+)')
 _LENGTH = re.compile(rb"\r\ncontent-length:\s*(\d+)", re.IGNORECASE)
-_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+_HEADS = {
+    family.at(family.model, True).encode(): b"HTTP/1.1 200 OK\r\ncontent-type: "
+    + family.dialect.stream_type("")
+    + b"\r\ntransfer-encoding: chunked\r\n\r\n"
+    for family in FAMILIES.values()
+}
 _END = b"0\r\n\r\n"
 
 
@@ -90,7 +94,7 @@ class Client(asyncio.Protocol):
         if limit is None or path not in SCRIPTS:
             self._transport.write(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n")
             return
-        self._transport.write(_HEAD)
+        self._transport.write(_HEADS[path])
         self._wheel.add(self, iter(framed(path, int(limit[1]))))
 
     def write(self, data: bytes | None) -> bool:

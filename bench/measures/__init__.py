@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from bench.figures import Figure
-from bench.measures import footprint, latency, requests, streams
+from bench.measures import families, footprint, latency, requests, streams
 from bench.rig import Rig
 
 MEASURES: dict[str, Callable[[Rig], Iterator[Figure]]] = {
@@ -16,4 +16,6 @@ MEASURES: dict[str, Callable[[Rig], Iterator[Figure]]] = {
     "streams": streams.chunks,
     "latency": latency.added,
     "capacity": streams.capacity,
+    "families": families.whole,
+    "family-streams": families.streamed,
 }

@@ -85,8 +85,8 @@ def memory(rig: Rig) -> Iterator[Figure]:
     process = rig.gateway.process
     time.sleep(SETTLE)
     yield Figure("memory, idle", process.rss, "MiB", 80)
-    question = rig.gateway.asked("openai", "openai")
-    body = request(question.model, 1000)
+    question = rig.gateway.asked("chat", "chat")
+    body = question.body(1000)
     before, sent = 0.0, 0
     while sent < MANY:
         sent += wrk.run(question, body, rig.seconds, rig.directory).requests
@@ -100,7 +100,7 @@ def memory(rig: Rig) -> Iterator[Figure]:
 
 async def _streaming(rig: Rig) -> float:
     """Resident memory in MiB while all streams are in the middle of their answers."""
-    question = rig.gateway.asked("openai", "openai-slow")
+    question = rig.gateway.slow()
     fleet = await Fleet.connect(question.port, OPEN_STREAMS)
     chunks = round(2 * SETTLE * Source.SLOW_PACE) + 3
     running = asyncio.create_task(fleet.run(question, chunks, spread=1.0))

@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator
 
 from bench.figures import Figure
-from bench.payloads import request
 from bench.processes import StartFailed
 from bench.readers import Asked, asked
 from bench.rig import Rig
@@ -28,7 +27,7 @@ class Line:
     def __init__(self, question: Asked) -> None:
         self._socket = socket.create_connection(("127.0.0.1", question.port), 10.0)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._post = question.http(request(question.model, 1000))
+        self._post = question.http(question.body(1000))
 
     def call(self) -> float:
         """Seconds until the whole answer is here. Raises StartFailed."""
@@ -56,9 +55,9 @@ class Line:
 
 def added(rig: Rig) -> Iterator[Figure]:
     questions = {
-        "direct": asked(rig.upstream.port, "openai"),
-        "gateway": rig.gateway.asked("openai", "openai"),
-        "nginx": asked(rig.yardstick.port, "openai"),
+        "direct": asked(rig.upstream.port, "chat"),
+        "gateway": rig.gateway.asked("chat", "chat"),
+        "nginx": asked(rig.yardstick.port, "chat"),
     }
     lines = {name: Line(question) for name, question in questions.items()}
     rounds: dict[str, list[dict[str, float]]] = {"p50": [], "p99": []}

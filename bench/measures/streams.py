@@ -50,22 +50,24 @@ def per_chunk(rig: Rig, process: Process, question: Asked) -> Meter:
 
 
 PAIRS = (
-    # name, target, client's dialect, gateway's provider, yardstick's dialect: the upstream's, whose chunks it relays
-    ("stream, OpenAI to OpenAI", 2.5, "openai", "openai-stream", "openai"),
-    ("stream, Anthropic to Anthropic", 2.5, "anthropic", "anthropic-stream", "anthropic"),
-    ("stream, OpenAI to Anthropic", 4.0, "openai", "anthropic-stream", "anthropic"),
-    ("stream, Anthropic to OpenAI", 4.0, "anthropic", "openai-stream", "openai"),
+    # name, target, client's family, upstream's family, whose chunks the yardstick relays
+    ("stream, OpenAI to OpenAI", 2.5, "chat", "chat"),
+    ("stream, Anthropic to Anthropic", 2.5, "anthropic", "anthropic"),
+    ("stream, OpenAI to Anthropic", 4.0, "chat", "anthropic"),
+    ("stream, Anthropic to OpenAI", 4.0, "anthropic", "chat"),
 )
 
 
 def chunks(rig: Rig) -> Iterator[Figure]:
-    base = {
-        dialect: per_chunk(rig, rig.yardstick.process, asked(rig.yardstick.streams, dialect))
-        for dialect in ("openai", "anthropic")
-    }
-    for name, target, client, provider, dialect in PAIRS:
-        ours = per_chunk(rig, rig.gateway.process, rig.gateway.asked(client, provider))
-        yield ratio(name, target, ours, base[dialect], f"{STREAMS} streams, 50 chunks/s each")
+    base = {family: yardstick(rig, family) for family in ("chat", "anthropic")}
+    for name, target, client, upstream in PAIRS:
+        ours = per_chunk(rig, rig.gateway.process, rig.gateway.asked(client, upstream, stream=True))
+        yield ratio(name, target, ours, base[upstream], f"{STREAMS} streams, 50 chunks/s each")
+
+
+def yardstick(rig: Rig, family: str) -> Meter:
+    """What nginx uses to relay a family's chunks."""
+    return per_chunk(rig, rig.yardstick.process, asked(rig.yardstick.streams, family))
 
 
 def carries(rig: Rig, question: Asked, streams: int) -> tuple[bool, float]:
@@ -103,8 +105,8 @@ def most(rig: Rig, question: Asked) -> tuple[int, dict[str, list[float]]]:
 
 
 def capacity(rig: Rig) -> Iterator[Figure]:
-    found, tried = most(rig, rig.gateway.asked("openai", "openai-stream"))
-    fits, longest = carries(rig, asked(rig.source.port, "openai"), found + CAPACITY_STEP)
+    found, tried = most(rig, rig.gateway.asked("chat", "chat", stream=True))
+    fits, longest = carries(rig, asked(rig.source.port, "chat"), found + CAPACITY_STEP)
     control = f"source and reader alone at {found + CAPACITY_STEP}: longest wait {longest * 1e3:.0f} ms"
     if not fits:
         control += ", so the load may be the limit"
