@@ -163,6 +163,13 @@ def test_the_first_titan_takes_the_text_alone() -> None:
     assert sorted(lost) == ["dimensions", "input_type"]
 
 
+def test_the_titan_for_images_names_its_size_otherwise() -> None:
+    lost: list[str] = []
+    written = FORMATS["titan"].write_request(read("titan", SAYS["titan"]), "amazon.titan-embed-image-v1", lost)
+    assert json.loads(written) == {"inputText": "one", "embeddingConfig": {"outputEmbeddingLength": 8}}
+    assert lost == []
+
+
 @pytest.mark.parametrize(
     ("purpose", "title", "text"),
     [
@@ -206,7 +213,9 @@ def test_geminis_newer_model_reads_its_task_in_the_text(purpose: str | None, tit
         ("predict", {"instances": [{"text": "x"}]}, "instances[0].content"),
         ("titan", {}, "inputText"),
         ("titan", {"inputText": "x", "embeddingTypes": ["binary"]}, "embeddingTypes"),
-        ("cohere", {"images": ["x"]}, "texts"),
+        ("titan", {"inputText": "x", "inputImage": "AAAA"}, "inputImage"),
+        ("cohere", {"images": ["x"]}, "images"),
+        ("cohere", {}, "texts"),
         ("cohere", {"texts": ["x"], "embedding_types": ["int8"]}, "embedding_types"),
         ("cohere", {"texts": ["x"], "truncate": "MIDDLE"}, "truncate"),
         ("nova", {"taskType": "SEGMENTED_EMBEDDING"}, "taskType"),

@@ -54,8 +54,11 @@ class Cohere(Format):
         fields.any("model")
         purpose = read_purpose(fields.any("input_type"), "input_type")
         texts = fields.strings("texts")
+        for name in ("images", "inputs"):
+            if fields.any(name) is not None:
+                raise BadRequest(f"{name} can only go to a model of Cohere's: send texts.", param=name)
         if texts is None:
-            raise BadRequest("texts is required: images can only go to a model of Cohere's.", param="texts")
+            raise BadRequest("texts is required and must be an array of strings.", param="texts")
         types = fields.strings("embedding_types")
         if types not in (None, ["float"]):
             raise BadRequest("embedding_types can only be float with this model.", param="embedding_types")

@@ -46,6 +46,8 @@ class Titan(Format):
             dimensions=fields.get("dimensions", int),
             normalize=fields.get("normalize", bool),
         )
+        if fields.any("inputImage") is not None:
+            raise BadRequest("inputImage can only go to a model of Titan's.", param="inputImage")
         types = fields.strings("embeddingTypes")
         if types not in (None, ["float"]):
             raise BadRequest("embeddingTypes can only be float with this model.", param="embeddingTypes")
@@ -54,7 +56,7 @@ class Titan(Format):
         return checked(said(request, dimensions="dimensions", normalize="normalize"), "inputText")
 
     def write_request(self, request: EmbedRequest, model: str, lost: list[str]) -> bytes:
-        """The first generation takes the text and nothing else."""
+        """The first generation takes the text and nothing else; the one for images names its size otherwise."""
         lose(request, lost, "user")
         lose_truncation(request, lost, "none")
         lose_of_items(request, lost, "purpose", "title")
@@ -62,6 +64,11 @@ class Titan(Format):
         body: dict[str, Any] = {"inputText": request.items[0].text}
         if "titan-embed-text-v1" in model:
             lose(request, lost, "dimensions", "normalize")
+            return encode(body)
+        if "titan-embed-image" in model:
+            lose(request, lost, "normalize")
+            if request.dimensions is not None:
+                body["embeddingConfig"] = {"outputEmbeddingLength": request.dimensions}
             return encode(body)
         if request.dimensions is not None:
             body["dimensions"] = request.dimensions
