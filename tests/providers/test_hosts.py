@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.corpus.exchanges import library, needs_recordings
-from trunkline.dialects import openai_chat
+from trunkline.dialects import openai_chat, openai_responses
 from trunkline.providers.hosts import HOSTS
 from trunkline.providers.settings import ProviderSettings
 from trunkline.providers.target import bind, target
@@ -71,6 +71,13 @@ def test_what_a_host_refuses_is_left_out_and_said(kind: str, fields: dict[str, A
 def test_mistral_is_not_asked_for_usage_which_it_always_tells() -> None:
     assert "stream_options" not in rewritten("mistral", asked(stream=True))[0]
     assert rewritten("groq", asked(stream=True))[0]["stream_options"] == {"include_usage": True}
+
+
+@pytest.mark.parametrize(("kind", "spoken"), [("xai", "openai_responses"), ("groq", "openai_chat")])
+def test_clients_of_the_responses_api_pass_where_it_was_seen(kind: str, spoken: str) -> None:
+    known = target(bind("p", ProviderSettings(kind=kind)), "m")  # type: ignore[arg-type]
+    assert known.api(openai_responses.DIALECT, "generate").dialect.name == spoken
+    assert known.api(CHAT, "generate").dialect.name == "openai_chat"
 
 
 @needs_recordings

@@ -25,6 +25,8 @@ class Host(Struct, frozen=True):
     needs_key: bool = True
     completes: bool = False
     """It has OpenAI's legacy completions too; the others' models are asked by chat."""
+    responds: bool = False
+    """It was recorded to have the Responses API too, to which only clients of that are led."""
 
 
 def _refusing(*attributes: str, stream_usage: bool = True) -> Quirks:
@@ -42,7 +44,9 @@ HOSTS: dict[str, Host] = {
         "cohere",
         _refusing("n", "logit_bias", "parallel_tool_calls", "metadata", "tier", "user"),
     ),
-    "deepseek": Host("https://api.deepseek.com", ("DEEPSEEK_API_KEY",), "deepseek", _refusing("n", "logit_bias")),
+    "deepseek": Host(
+        "https://api.deepseek.com", ("DEEPSEEK_API_KEY",), "deepseek", _refusing("n", "logit_bias"), responds=True
+    ),
     "fireworks": Host("https://api.fireworks.ai/inference/v1", ("FIREWORKS_API_KEY",), "fireworks", completes=True),
     # 400 where one of these is sent, whatever its value.
     "groq": Host(
@@ -60,7 +64,9 @@ HOSTS: dict[str, Host] = {
         _refusing("seed", "logit_bias", "logprobs", "top_logprobs", "user", "tier", "verbosity", stream_usage=False),
     ),
     "ollama": Host("http://127.0.0.1:11434/v1", prices="free", needs_key=False, completes=True),
-    "openrouter": Host("https://openrouter.ai/api/v1", ("OPENROUTER_API_KEY",), "openrouter", _NEWER, completes=True),
+    "openrouter": Host(
+        "https://openrouter.ai/api/v1", ("OPENROUTER_API_KEY",), "openrouter", _NEWER, completes=True, responds=True
+    ),
     "perplexity": Host(
         "https://api.perplexity.ai",
         ("PERPLEXITY_API_KEY", "PPLX_API_KEY"),
@@ -70,6 +76,6 @@ HOSTS: dict[str, Host] = {
     "together": Host("https://api.together.xyz/v1", ("TOGETHER_API_KEY",), "together", completes=True),
     "vercel": Host("https://ai-gateway.vercel.sh/v1", ("AI_GATEWAY_API_KEY",)),
     "vllm": Host("http://127.0.0.1:8000/v1", prices="free", needs_key=False, completes=True),
-    "xai": Host("https://api.x.ai/v1", ("XAI_API_KEY",), "x-ai", _refusing("logit_bias")),
+    "xai": Host("https://api.x.ai/v1", ("XAI_API_KEY",), "x-ai", _refusing("logit_bias"), responds=True),
 }
 """By kind. `free` is the machine's own: nothing is paid to anyone."""

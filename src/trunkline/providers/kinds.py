@@ -15,7 +15,7 @@ from trunkline.core.request import Request
 from trunkline.dialects import anthropic, composed, gemini, openai_chat, openai_responses
 from trunkline.dialects.anthropic import api_version
 from trunkline.dialects.base import Dialect, Quirks
-from trunkline.providers.hosts import HOSTS, PLAIN
+from trunkline.providers.hosts import HOSTS, PLAIN, Host
 
 Sign = Callable[[str], Headers]
 """An API key, or an access token, to the header fields that carry it."""
@@ -264,6 +264,15 @@ _BEDROCK_EMBEDDINGS = (
     _embeddings(_ON_BEDROCK + r"cohere\.embed", "/model/", cohere="/invoke"),
 )
 
+
+def _apis(host: Host) -> tuple[Api, ...]:
+    more = (
+        (host.completes, _completions("/completions")),
+        (host.responds, Api(openai_responses.DIALECT, {"generate": "/responses"}, forward=_OPENAI_HEADERS)),
+    )
+    return (_COMPATIBLE, *(api for has, api in more if has))
+
+
 KINDS: dict[str, Kind] = {
     "openai": Kind(
         apis=(_chat("/chat/completions", whole=True), _responses(""), _completions("/completions", _COMPLETING)),
@@ -337,7 +346,7 @@ KINDS: dict[str, Kind] = {
     ),
     **{
         name: Kind(
-            apis=(_COMPATIBLE, _completions("/completions")) if host.completes else (_COMPATIBLE,),
+            apis=_apis(host),
             base_url=host.base_url,
             sign=bearer,
             prices=host.prices,
