@@ -147,8 +147,18 @@ def _pattern(surface: Surface) -> _Pattern:
     return _Pattern(re.compile(text), surface)
 
 
+def _ending(path: str) -> str:
+    """The verb of a path: `:generateContent`, `/converse`; "" where a blank is at the end."""
+    ending = path[max(path.rfind("/"), path.rfind(":")) :]
+    return "" if "{" in ending else ending
+
+
 _FIXED = {surface.path: surface for surface in SURFACES if "{" not in surface.path}
-_PATTERNS = tuple(_pattern(surface) for surface in SURFACES if "{" in surface.path)
+_PATTERNS: dict[str, list[_Pattern]] = {}
+"""By what a path ends with, so that few are tried: there are dozens."""
+for _surface in SURFACES:
+    if "{" in _surface.path:
+        _PATTERNS.setdefault(_ending(_surface.path), []).append(_pattern(_surface))
 
 
 def fixed(path: str) -> Surface | None:
@@ -162,7 +172,7 @@ def find(path: str, method: str, query: bytes) -> tuple[Surface, Addressed] | No
     if len(path) > MAX_PATH:
         return None
     found = None
-    for pattern in _PATTERNS:
+    for pattern in _PATTERNS.get(_ending(path), ()) or _PATTERNS.get("", ()):
         matched = pattern.matches.fullmatch(path)
         if matched is None:
             continue
