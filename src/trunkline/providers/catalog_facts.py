@@ -47,6 +47,8 @@ class Facts(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknow
     """The levels that it takes; `none` among them where thinking can be switched off."""
     refuses: tuple[Refusable, ...] | None = None
     """Parameters that it answers with an error: left out where a request is translated, and reported as lost."""
+    max_tokens_name: Literal["max_tokens", "max_completion_tokens"] | None = None
+    """What chat calls the limit of an answer there."""
     cache: Literal["none", "automatic", "marks"] | None = None
     """Prompt caching: none, of itself, or up to marks that the request sets."""
     streaming: bool | None = None

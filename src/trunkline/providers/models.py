@@ -29,6 +29,7 @@ def quirks_of(model: str, base: Quirks, facts: Facts | None = None) -> Quirks:
         "adaptive_thinking": facts.reasoning == "adaptive" or base.adaptive_thinking,
         "efforts": facts.efforts or base.efforts,
         "max_tokens_default": facts.output or base.max_tokens_default,
+        "max_tokens_field": facts.max_tokens_name or base.max_tokens_field,
         "system_turns": base.system_turns if facts.system_turns is None else facts.system_turns,
         "prefill": base.prefill if facts.prefill is None else facts.prefill,
         "developer_role": base.developer_role and facts.developer is not False,
