@@ -47,6 +47,8 @@ class Peek(Struct):
     """How many alternatives were asked for."""
     framing: str = ""
     """As in `Addressed`."""
+    addressed: bool = False
+    """The path names the model: the body need not."""
     tools: bool = False
     """Chat: whether there are any, and how hard the model shall think about them. Some models answer that in another
     of OpenAI's dialects alone."""
@@ -149,6 +151,20 @@ class Surface(Protocol):
     def operation(self) -> Operation: ...
 
 
+class Follows(Protocol):
+    """The conversation that a call goes on with, where the gateway remembers what was said in it. The call's own body
+    holds all of it then."""
+
+    @property
+    def target(self) -> str:
+        """Who remembers it too, `provider/model`, and is asked first; "" nobody."""
+        ...
+
+    def body(self, target: str) -> bytes:
+        """The request for this target, where it speaks the client's dialect."""
+        ...
+
+
 async def _nothing(call: Call) -> None:
     """The body of a call that was made with one."""
 
@@ -158,7 +174,7 @@ class Call:
 
     __slots__ = (
         "addressed", "api", "arrived", "attempts", "body", "bytes_out", "capture", "cost", "deadline", "first_byte",
-        "headers", "id", "key", "load", "lost", "parsed", "peek", "query", "started", "strict", "surface", "tags",
+        "follows", "headers", "id", "key", "load", "lost", "parsed", "peek", "query", "started", "strict", "surface", "tags",
         "target", "usage",
     )  # fmt: skip
 
@@ -179,6 +195,7 @@ class Call:
         """Reads the body into `body` and `peek`: the edge's, called once it is known who calls. Raises ClientError."""
         self.peek: Peek | None = None
         self.parsed: Request | None = None
+        self.follows: Follows | None = None
         self.key: Key | None = None
         self.tags: tuple[str, ...] = ()
         self.strict = False

@@ -55,6 +55,16 @@ def _openai(base: str) -> tuple[Surface, ...]:
     )
 
 
+def _azure() -> Iterator[Surface]:
+    """Azure's dated APIs: a deployment is in the path, or a model of any maker in the body."""
+    yield Surface("/openai/deployments/{model}/chat/completions", openai_chat.DIALECT)
+    yield from _openai("/openai/deployments/{model}")
+    yield Surface("/openai/responses", openai_responses.DIALECT)
+    yield Surface("/openai/responses/input_tokens", openai_responses.DIALECT, "count_tokens")
+    yield Surface("/models/chat/completions", openai_chat.DIALECT)
+    yield Surface("/models/embeddings", openai_chat.DIALECT, "embed", form="openai")
+
+
 def _bedrock(model: str) -> tuple[Surface, ...]:
     """Amazon's paths below that of a model."""
     return (
@@ -114,7 +124,7 @@ SURFACES: tuple[Surface, ...] = (
     Surface("/anthropic/v1/messages/count_tokens", anthropic.DIALECT, "count_tokens"),
     *_openai("/v1"),
     *_openai("/openai/v1"),
-    *_openai("/openai/deployments/{model}"),
+    *_azure(),
     *_bedrock("/model/{model}"),
     *_gemini("/v1beta/models"),
     *_gemini("/v1/models"),

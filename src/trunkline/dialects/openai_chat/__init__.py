@@ -55,6 +55,7 @@ class OpenAIChat(Dialect):
         model = addressed.model or seen.model or missing("model")
         options = seen.stream_options
         peek = Peek(model, bool(seen.stream), options is not None and bool(options.include_usage), seen.n or 1)
+        peek.addressed = bool(addressed.model)
         if len(seen.tools) > len(_NO_TOOLS):
             peek.tools, peek.effort = True, seen.reasoning_effort
         return peek
@@ -63,7 +64,7 @@ class OpenAIChat(Dialect):
         if marked(body):
             return self._unmarked(body, model, peek, quirks)
         ask = peek.stream and not peek.include_usage and quirks.stream_usage
-        if model == peek.model and not ask:
+        if model == peek.model and not ask and not peek.addressed:
             return body
         fields = _fields(body)
         fields["model"] = msgspec.Raw(_encode(model))
