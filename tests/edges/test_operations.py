@@ -120,7 +120,7 @@ async def test_a_form_passes_with_the_models_name(path: str, tmp_path: Path) -> 
     assert got.status == 200
     assert got.body == answer
     assert up.asked[0].path == path
-    assert up.asked[0].headers["content-type"] == MULTIPART["content-type"]
+    assert up.asked[0].headers["content-type"] == 'multipart/form-data; boundary="xx"'
     assert up.asked[0].body == FORM.replace(b"\r\nup/real\r\n", b"\r\nreal\r\n")
     assert entry.model == "up/real"
     assert entry.usage is None
@@ -133,6 +133,9 @@ async def test_a_form_passes_with_the_models_name(path: str, tmp_path: Path) -> 
         (b"no form", "begin with its boundary"),
         (FORM.replace(b'"model"', b'"mod"'), "model is required"),
         (FORM.replace(b"up/real", b"up/real" * 1000), "at most"),
+        (FORM.replace(b'name="response_format"', b'name="model"'), "once, not 2 times"),
+        (FORM.replace(b'name="response_format"', b'name="x"; name="model"'), "name once"),
+        (FORM.replace(b'name="response_format"', b'filename="model"'), "name once"),
     ],
 )
 async def test_a_broken_form_is_refused(form: bytes, word: str, tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 
 A form is not decoded and written anew: a recording of 20 MB passes as it came, and only the bytes of the field that is
 replaced are others.
+
+What the gateway reads the provider must read too, or a key could name one model here and get another there. So whatever
+two parsers might take differently is refused: a field that comes twice, a part that says its name twice.
 """
 
 from __future__ import annotations
@@ -22,7 +25,8 @@ MAX_VALUE = 4096
 _BOUNDARY = re.compile(
     rb'multipart/form-data\s*;(?:.*?;)?\s*boundary=(?:"([^"]{1,70})"|([^\s;"]{1,70}))(?=[\s;]|$)', re.I
 )
-_NAME = re.compile(rb'content-disposition:[ \t]*form-data;(?:[^\r\n]*?;)??[ \t]*name="([^"\r\n]*)"', re.I)
+_DISPOSITION = re.compile(rb"^content-disposition[ \t]*:[ \t]*form-data[ \t]*(;[^\r\n]*)?\r?$", re.I | re.M)
+_PARAMETER = re.compile(rb';[ \t]*([\w*-]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^;"\s]*))')
 
 
 class Part(Struct, frozen=True):
@@ -53,9 +57,25 @@ def parts(body: bytes, boundary: bytes) -> Iterator[Part]:
         end = body.find(delimiter, end_of_head + 2)
         if end_of_head < 0 or end < 0:
             raise _malformed("ends before its last boundary")
-        named = _NAME.search(body, at, end_of_head)
-        yield Part(named[1] if named else b"", end_of_head + 4, end)
+        yield Part(_name(body[at:end_of_head]), end_of_head + 4, end)
         at = end + len(delimiter)
+
+
+def _name(head: bytes) -> bytes:
+    """The name that a part's header fields give it. Raises BadRequest."""
+    said = _DISPOSITION.findall(head)
+    names = [
+        quoted or bare for line in said for key, quoted, bare in _PARAMETER.findall(line) if key.lower() == b"name"
+    ]
+    if len(said) != 1 or len(names) != 1:
+        raise _malformed("has a part that does not say its name once")
+    found: bytes = names[0]
+    return found
+
+
+def content_type(boundary: bytes) -> bytes:
+    """The header field of a form."""
+    return b'multipart/form-data; boundary="%b"' % boundary
 
 
 def _malformed(what: str) -> BadRequest:
@@ -87,4 +107,8 @@ def replaced(body: bytes, boundary: bytes, name: bytes, value: str) -> bytes:
 
 
 def _find(body: bytes, boundary: bytes, name: bytes) -> Part | None:
-    return next((part for part in parts(body, boundary) if part.name == name), None)
+    found = [part for part in parts(body, boundary) if part.name == name]
+    if len(found) > 1:
+        path = name.decode("ascii")
+        raise BadRequest(f"{path} must be in the form once, not {len(found)} times.", param=path, code="invalid_form")
+    return found[0] if found else None

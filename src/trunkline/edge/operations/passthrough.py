@@ -63,12 +63,11 @@ def _named(call: Call) -> tuple[bytes, Headers]:
     """The body with the target's name of the model, and the client's header fields that belong to it."""
     target: Target = call.target
     forwarded: Headers = [field for field in call.headers if field[0] in call.api.api.forward]
-    content_type = call.header(b"content-type")
-    boundary = multipart.boundary(content_type) if call.surface.multipart else None
-    if boundary is None or content_type is None:
+    boundary = multipart.boundary(call.header(b"content-type")) if call.surface.multipart else None
+    if boundary is None:
         return renamed(call.body, target.model), forwarded
     body = multipart.replaced(call.body, boundary, b"model", target.model)
-    return body, [*forwarded, (b"content-type", content_type)]
+    return body, [*forwarded, (b"content-type", multipart.content_type(boundary))]
 
 
 def _field(headers: Headers, name: bytes) -> bytes | None:
