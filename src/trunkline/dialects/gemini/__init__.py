@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from trunkline.core.call import NOWHERE, Addressed, Headers, Peek
 from trunkline.core.errors import GatewayError, UpstreamError
@@ -13,18 +13,23 @@ from trunkline.dialects.base import Dialect, Envelope, Quirks, Reader, Writer
 from trunkline.dialects.counts import read_count
 from trunkline.dialects.fields import decode_object
 from trunkline.dialects.gemini import answer_reader, answer_writer, errors, request_reader, request_writer, tap
+from trunkline.dialects.gemini.signatures import unmarked
 from trunkline.dialects.gemini.vocabulary import ARRAY, NAME
 from trunkline.dialects.whole import WholeTap
 
 __all__ = ["ARRAY", "DIALECT", "Gemini"]
 
 
-class _Config(Struct, rename="camel"):
-    candidate_count: int | None = None
+class _Config(Struct):
+    camel: int | None = field(default=None, name="candidateCount")
+    snake: int | None = field(default=None, name="candidate_count")
 
 
-class _Peek(Struct, rename="camel"):
-    generation_config: _Config | None = None
+class _Peek(Struct):
+    """Either spelling (`vocabulary.camel`)."""
+
+    camel: _Config | None = field(default=None, name="generationConfig")
+    snake: _Config | None = field(default=None, name="generation_config")
 
 
 _peek = msgspec.json.Decoder(_Peek).decode
@@ -40,14 +45,15 @@ class Gemini(Dialect):
         n = None
         try:
             seen = _peek(body)
-            n = seen.generation_config.candidate_count if seen.generation_config is not None else None
+            if (config := seen.camel or seen.snake) is not None:
+                n = config.camel or config.snake
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             decode_object(body)  # the slow way, for the sake of its error messages; the reader tells of the fields
         return Peek(addressed.model, addressed.stream, True, n or 1, addressed.framing)
 
     def patch(self, body: bytes, model: str, peek: Peek, quirks: Quirks) -> bytes:
         """The model's name stands in the path."""
-        return body
+        return unmarked(body)
 
     def read_request(self, body: bytes, peek: Peek | None = None) -> Request:
         model, stream = (peek.model, peek.stream) if peek is not None else ("", False)

@@ -29,6 +29,8 @@ from trunkline.dialects.gemini.signatures import unpacked, unsealed
 from trunkline.dialects.gemini.vocabulary import NAME, SYNTHETIC, CamelFields
 
 _encode = msgspec.json.Encoder().encode
+_SIGNED = frozenset({"thought", "thoughtSignature"})
+"""Fields of a part that holds a signature and nothing else."""
 _SAID = ("output", "result")
 """Keys of a response that hold all of what a function said: Google's word, and the one that its SDKs wrap it in."""
 
@@ -57,7 +59,7 @@ def _part(item: Any, at: str) -> list[Part]:
                 return parts
             break
     else:
-        if given.get("thoughtSignature") is not None:
+        if given.get("thoughtSignature") is not None and given.keys() <= _SIGNED:
             return _signed_nothing(fields)
     return [Foreign(NAME, item, at)]
 
