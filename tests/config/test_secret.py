@@ -8,7 +8,7 @@ import pickle
 import msgspec
 import pytest
 
-from trunkline.core.secret import Dsn, Secret
+from trunkline.core.secret import MASK, Dsn, Secret, without
 
 
 def test_a_secret_is_shown_as_a_mask_only() -> None:
@@ -52,3 +52,23 @@ def test_the_scheme_of_a_database_url() -> None:
     assert Dsn("postgresql+psycopg://h/d").scheme == "postgresql"
     assert Dsn("sqlite:///a").scheme == "sqlite"
     assert Dsn("").scheme == ""
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "key abc/de+fgh== is wrong",
+        "https://host/?key=abc%2Fde%2Bfgh%3D%3D",
+        r'{"key": "abc\/de+fgh=="}',
+        r'{"key": "abc\u002fde\u002bfgh\u003d\u003d"}',
+        r'{"key": "abc\u002Fde\u002Bfgh\u003D\u003D"}',
+    ],
+)
+def test_a_secret_is_masked_however_it_is_escaped(said: str) -> None:
+    masked = without(said.encode(), [b"abc/de+fgh=="]).decode()
+    assert MASK in masked
+    assert "fgh" not in masked
+
+
+def test_a_word_that_is_no_secret_is_left() -> None:
+    assert without(b"the key was short", [b"key", b""]) == b"the key was short"

@@ -19,7 +19,7 @@ from trunkline.core.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from trunkline.core.secret import MASK
+from trunkline.core.secret import without
 from trunkline.edge.credentials.access import Opener
 from trunkline.edge.credentials.wallet import Wallet
 from trunkline.edge.transport.base import (
@@ -35,7 +35,7 @@ from trunkline.edge.transport.base import (
 )
 from trunkline.edge.transport.head import authority
 from trunkline.providers.signing import Outgoing
-from trunkline.providers.target import SHORTEST_SECRET, Provider, Target
+from trunkline.providers.target import Provider, Target
 
 MAX_ERROR_BODY = 1024 * 1024
 
@@ -122,9 +122,7 @@ class Sender:
         except TransportError:
             body = b""
         body = body[:MAX_ERROR_BODY]
-        for secret in (*call.target.provider.secrets, *secrets):
-            if len(secret) >= SHORTEST_SECRET:
-                body = body.replace(secret, MASK.encode())
+        body = without(body, (*call.target.provider.secrets, *secrets))
         error: UpstreamError = call.api.dialect.read_error(response.status, response.headers, body)
         if error.kind == "not_found":  # a wrong deployment or base URL
             error.detail = f"asked at {path.decode()}"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from datetime import UTC, datetime
+from functools import lru_cache
 from urllib.parse import quote
 
 from msgspec import Struct
@@ -58,6 +59,7 @@ def sign(keys: AwsKeys, request: Outgoing, region: str, service: str, at: float)
     return [*added, (b"authorization", said.encode())]
 
 
+@lru_cache(maxsize=256)
 def _derived(secret: str, scope: str) -> bytes:
     """The key of one day, region and service."""
     key = f"AWS4{secret}".encode()
@@ -72,8 +74,7 @@ def _canonical(request: Outgoing, fields: Headers, names: str) -> str:
     headers = "".join(f"{name.decode()}:{' '.join(value.decode('latin-1').split())}\n" for name, value in fields)
     return "\n".join((
         request.method.decode("ascii"),
-        # The path on the wire is encoded already, and is encoded once more: so do all services but S3.
-        quote(_normal(path), safe="/~"),
+        _path(path),
         "&".join(f"{name}={value}" for name, value in sorted(_pairs(query))),
         headers,
         names,
@@ -85,15 +86,17 @@ def _pairs(query: str) -> list[tuple[str, str]]:
     return [(name, value) for name, _, value in (piece.partition("=") for piece in query.split("&")) if name or value]
 
 
-def _normal(path: str) -> str:
-    """Without empty and dot segments (RFC 3986 section 5.2.4, and slashes that follow each other are one)."""
+@lru_cache(maxsize=1024)
+def _path(path: str) -> str:
+    """The path on the wire is encoded already, and is encoded once more: so do all services but S3. Before, it loses
+    empty and dot segments (RFC 3986 section 5.2.4; slashes that follow each other are one)."""
     kept: list[str] = []
     for piece in path.split("/"):
         if piece == "..":
             del kept[-1:]
         elif piece not in ("", "."):
             kept.append(piece)
-    return "/" + "/".join(kept) + ("/" if kept and path.endswith("/") else "")
+    return quote("/" + "/".join(kept) + ("/" if kept and path.endswith("/") else ""), safe="/~")
 
 
 def _sha256(data: bytes) -> str:

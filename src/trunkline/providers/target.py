@@ -9,7 +9,7 @@ from urllib.parse import quote, urlsplit
 from msgspec import Struct, structs
 
 from trunkline.core.call import Headers, Operation, Peek
-from trunkline.core.secret import Secret
+from trunkline.core.secret import SHORTEST_SECRET, Secret
 from trunkline.dialects.base import Dialect, Quirks
 from trunkline.policy.needs import Ability
 from trunkline.providers.catalog import facts_of
@@ -23,8 +23,6 @@ FREE = "free"
 """In the place of a name in the price list: nothing is to be paid."""
 GLOBAL = "global"
 """Google's location that is everywhere."""
-SHORTEST_SECRET = 8
-"""Bytes; a shorter header value could be any word of a message."""
 
 
 class Provider(Struct, frozen=True):
