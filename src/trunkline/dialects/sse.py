@@ -29,7 +29,7 @@ class Splitter:
 
     def feed(self, data: bytes) -> bytes:
         """Everything up to the last event border seen so far. Raises EventTooLarge."""
-        if not self._held and data.endswith(b"\n\n"):
+        if not self._held and data.endswith(_BORDERS):
             return data
         seen = self._end + data if self._held else data
         cut = _border(seen) - (len(seen) - len(data))
@@ -54,6 +54,7 @@ class Splitter:
         return tail
 
 
+_BORDERS = (b"\n\n", b"\r\n\r\n")
 _OVERLAP = len(b"\r\n\r\n") - 1
 
 
