@@ -67,13 +67,19 @@ def test_the_boundary_is_in_the_content_type(content_type: bytes | None, wanted:
     [
         (b'Content-Disposition: form-data; name="file"', b"file"),
         (b'content-disposition:form-data;name=file;filename="a;b"', b"file"),
-        (b'Content-Disposition: form-data; filename="; name=\\"model\\""; name="file"', b"file"),
+        (b'Content-Disposition: form-data; filename="; name=model"; name="file"', b"file"),
         (b'Content-Type: x/y\r\nContent-Disposition: form-data; name="file"; filename="name=model"', b"file"),
     ],
 )
 def test_a_parts_name_is_not_looked_for_in_its_files_name(line: bytes, wanted: bytes) -> None:
     body = b"--%b\r\n%b\r\n\r\nx\r\n--%b--\r\n" % (BOUNDARY, line, BOUNDARY)
     assert [part.name for part in parts(body, BOUNDARY)] == [wanted]
+
+
+def test_an_escaped_quote_that_parsers_take_differently_is_refused() -> None:
+    line = b'Content-Disposition: form-data; filename="\\"; name=model"; name="file"'
+    with pytest.raises(BadRequest, match="name once"):
+        list(parts(b"--%b\r\n%b\r\n\r\nx\r\n--%b--\r\n" % (BOUNDARY, line, BOUNDARY), BOUNDARY))
 
 
 def test_a_form_of_too_many_parts_is_refused() -> None:

@@ -26,7 +26,7 @@ _BOUNDARY = re.compile(
     rb'multipart/form-data\s*;(?:.*?;)?\s*boundary=(?:"([^"]{1,70})"|([^\s;"]{1,70}))(?=[\s;]|$)', re.I
 )
 _DISPOSITION = re.compile(rb"^content-disposition[ \t]*:[ \t]*form-data[ \t]*(;[^\r\n]*)?\r?$", re.I | re.M)
-_PARAMETER = re.compile(rb';[ \t]*([\w*-]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^;"\s]*))')
+_PARAMETER = re.compile(rb';[ \t]*([\w*-]+)[ \t]*=[ \t]*(?:"([^"]*)"|([^;"\s]*))')
 
 
 class Part(Struct, frozen=True):
@@ -64,10 +64,9 @@ def parts(body: bytes, boundary: bytes) -> Iterator[Part]:
 def _name(head: bytes) -> bytes:
     """The name that a part's header fields give it. Raises BadRequest."""
     said = _DISPOSITION.findall(head)
-    names = [
-        quoted or bare for line in said for key, quoted, bare in _PARAMETER.findall(line) if key.lower() == b"name"
-    ]
-    if len(said) != 1 or len(names) != 1:
+    given = [parameter for line in said for parameter in _PARAMETER.findall(line)]
+    names = [quoted or bare for key, quoted, bare in given if key.lower() == b"name"]
+    if len(said) != 1 or len(names) != 1 or b'\\"' in said[0]:
         raise _malformed("has a part that does not say its name once")
     found: bytes = names[0]
     return found
