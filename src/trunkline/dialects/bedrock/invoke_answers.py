@@ -59,7 +59,7 @@ class WholeReader:
             answer = _decode(body)
         except STRANGE:
             return [Failed(UpstreamBroken("The upstream's answer is not whole: it does not end as JSON."))]
-        if answer.get("type") in {"message", "error"}:
+        if answer.get("type") in ("message", "error"):  # a tuple: what is no string may have no hash
             reader: Reader = self._inner.reader(False)
         elif "output" in answer:
             reader = AnswerReader(False)
