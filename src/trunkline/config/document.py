@@ -1,6 +1,6 @@
-"""The generated documents: the reference in docs/configuration.md, and docs/config.schema.json.
+"""The generated documents: the reference in docs/configuration.md, docs/config.schema.json and docs/mapping.md.
 
-`python -m trunkline.config.document` rewrites both; a test fails where they are stale.
+`python -m trunkline.config.document` rewrites them; a test fails where they are stale.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from trunkline.config.describe import SECTIONS, json_schema
+from trunkline.config.mapping_page import mapping_page
 
 BEGIN = "<!-- reference: begin (made by `make docs`; edit the structs instead) -->"
 END = "<!-- reference: end -->"
@@ -68,6 +69,7 @@ def documents(docs: Path) -> dict[Path, str]:
     _, _, tail = rest.partition(END)
     return {
         docs / "config.schema.json": json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n",
+        docs / "mapping.md": mapping_page(),
         page: f"{head}{BEGIN}\n\n{reference()}\n{END}{tail}",
     }
 

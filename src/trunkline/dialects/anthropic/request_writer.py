@@ -20,6 +20,7 @@ from trunkline.dialects.anthropic.vocabulary import NAME, write_cache
 from trunkline.dialects.base import Quirks
 from trunkline.dialects.emptied import refuse_emptied
 from trunkline.dialects.forced import refuse_forced
+from trunkline.dialects.mapping import SILENCE, TIERS
 from trunkline.dialects.turns import turns
 
 _encode = msgspec.json.Encoder().encode
@@ -42,9 +43,6 @@ _unknown_here, _sampling = attrgetter(*_UNKNOWN_HERE), attrgetter(*_SAMPLING)
 """All values of a group at once: mostly none is set, and to find that out costs a tenth of asking one by one."""
 
 _ALL_UNSET, _NOT_SAMPLED = (None,) * len(_UNKNOWN_HERE), (None,) * len(_SAMPLING)
-
-_TIERS = {"auto": "auto", "default": "standard_only", "standard_only": "standard_only"}
-"""OpenAI's service tiers by Anthropic's names. The priced ones (flex, priority) are not for sale per request here."""
 
 _INSTRUCTIONS = ("system", "developer")
 """Roles that say how to behave."""
@@ -285,10 +283,10 @@ class _RequestWriter:
         elif request.metadata:
             out["metadata"] = out.get("metadata", {}) | request.metadata
         if request.tier is not None:
-            tier = request.tier if self.own else _TIERS.get(request.tier)
+            tier = request.tier if self.own else TIERS[NAME].said.get(request.tier)
             if tier is None:
                 self.lost.append(request.name_of("tier"))
-            else:
+            elif tier != SILENCE:
                 out["service_tier"] = tier
         if request.cache is not None:
             out["cache_control"] = write_cache(request.cache)

@@ -21,13 +21,11 @@ from msgspec import Struct
 from trunkline.core.request import Message, Part, Reasoning, RedactedThinking, Request, Thinking, ToolCall
 from trunkline.dialects.anthropic.vocabulary import NAME
 from trunkline.dialects.base import Quirks
-from trunkline.dialects.effort import budget_of, effort_of
+from trunkline.dialects.effort import budget_of, effort_of, nearest
+from trunkline.dialects.mapping import EFFORTS
 
 LEAST_BUDGET = 1024
 """Tokens: the smallest `budget_tokens` that the service accepts."""
-
-_EFFORTS = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", "max": "max"}
-"""The levels of the other dialects by Anthropic's names."""
 
 
 class Plan(Struct):
@@ -59,7 +57,7 @@ def plan(request: Request, quirks: Quirks, lost: list[str]) -> Plan:
     if (reasoning.mode is not None or request.dialect == NAME) and not outdated:
         made = _as_asked(reasoning, limit)
     elif quirks.adaptive_thinking:
-        made = _adaptive(request, reasoning, limit, lost)
+        made = _adaptive(request, quirks, limit, lost)
     else:
         made = _budgeted(request, reasoning, limit, lost)
     if made.budgeted and _thinking_missing(request.messages):
@@ -80,13 +78,16 @@ def _as_asked(reasoning: Reasoning, limit: int) -> Plan:
     return Plan(thinking, reasoning.effort, limit)
 
 
-def _adaptive(request: Request, reasoning: Reasoning, limit: int, lost: list[str]) -> Plan:
+def _adaptive(request: Request, quirks: Quirks, limit: int, lost: list[str]) -> Plan:
     """The model decides how much to think; the effort guides it."""
+    reasoning = request.reasoning
+    assert reasoning is not None
     wanted = effort_of(reasoning)
     if wanted == "none":
         return Plan({"type": "disabled"}, None, limit)
-    effort = _EFFORTS.get(wanted or "")
-    if effort is None or reasoning.budget is not None:
+    level, changed = nearest(wanted or "", quirks.efforts)
+    effort = EFFORTS[NAME].said.get(level) or None
+    if effort is None or changed or reasoning.budget is not None:
         lost.append(request.name_of("reasoning"))
     thinking = {"type": "adaptive"} | ({"display": reasoning.display} if reasoning.display is not None else {})
     return Plan(thinking, effort, limit)

@@ -29,9 +29,10 @@ from trunkline.core.request import (
     ToolResult,
 )
 from trunkline.dialects.base import Quirks
-from trunkline.dialects.effort import effort_of
+from trunkline.dialects.effort import DEFAULT, effort_of, nearest
 from trunkline.dialects.emptied import refuse_emptied
 from trunkline.dialects.forced import refuse_forced
+from trunkline.dialects.mapping import SILENCE, TIERS
 from trunkline.dialects.openai_chat.content_writer import ContentWriter, Json
 from trunkline.dialects.openai_chat.vocabulary import NAME, put_back
 
@@ -50,9 +51,6 @@ _settings = attrgetter(*_PLAIN, *_OWN)
 """Their values at once: mostly none is set, and to find that out costs a tenth of asking one by one (2 µs)."""
 
 _ALL_UNSET = (None,) * len(_PLAIN + _OWN)
-
-_TIERS = {"standard_only": "default"}
-"""Anthropic's service tiers by OpenAI's names; the others are called the same."""
 
 
 def write_request(request: Request, model: str, quirks: Quirks, lost: list[str]) -> bytes:
@@ -84,7 +82,7 @@ class _RequestWriter:
         if request.reasoning is not None and self._takes("reasoning"):
             self._reasoning(request.reasoning, out)
         if request.tier is not None and self._takes("tier"):
-            out["service_tier"] = _TIERS.get(request.tier, request.tier)
+            self._tier(request.tier, out)
         if request.stream:
             out["stream"] = True
             if self.quirks.stream_usage:
@@ -117,6 +115,13 @@ class _RequestWriter:
             else:
                 self.lost.append(name)
 
+    def _tier(self, tier: str, out: Json) -> None:
+        said = tier if self.own else TIERS[NAME].said.get(tier)
+        if said is None:
+            self.lost.append(self.request.name_of("tier"))
+        elif said != SILENCE:
+            out["service_tier"] = said
+
     def _reasoning(self, reasoning: Reasoning, out: Json) -> None:
         """In the field that the client used; from another dialect as a level, with what a level cannot say reported."""
         name = self.request.name_of("reasoning")
@@ -130,7 +135,10 @@ class _RequestWriter:
                 effort=reasoning.effort, max_tokens=reasoning.budget, enabled=True if bare else enabled
             )
         else:
-            out["reasoning_effort"] = effort_of(reasoning)
+            level, changed = nearest(effort_of(reasoning) or DEFAULT, self.quirks.efforts)
+            out["reasoning_effort"] = level
+            if changed:
+                self.lost.append(name)
             told = (("budget_tokens", reasoning.budget), ("display", reasoning.display))
             self.lost.extend(f"{name}.{field}" for field, value in told if value is not None)
 
