@@ -287,6 +287,44 @@ async def test_a_service_account_signs_for_a_token_that_many_calls_use(tmp_path:
     assert "/projects/my-project/locations/europe-west4/" in upstream.asked[0].path
 
 
+async def test_a_token_that_is_refused_is_renewed_within_the_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trunkline.edge.credentials.renewed.FORCED_EVERY", 0.0)
+    tokens = [whole({"access_token": f"token-{number}", "expires_in": 3600}) for number in (1, 2)]
+    answers = by_key({"token-1": refusal(401), "token-2": whole(GEMINI)})
+    async with Upstream(*tokens) as issuer, Choosing(answers) as upstream:
+        (tmp_path / "sa.json").write_text(json.dumps(service_account(issuer)))
+        async with running(tmp_path, google(upstream, tmp_path / "sa.json")) as run:
+            assert [(await call(run)).status for _ in range(2)] == [200, 200]
+    assert keys_of(upstream) == ["token-1", "token-2", "token-2"]
+    assert len(issuer.asked) == 2
+
+
+async def test_an_application_of_entra_calls_azure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Upstream(whole({"access_token": "token-1", "expires_in": 3600})) as issuer, Upstream(GOOD) as upstream:
+        monkeypatch.setenv("AZURE_AUTHORITY_HOST", issuer.url)
+        row = {"kind": "azure", "endpoint": upstream.url, "tenant_id": "t", "client_id": "c", "client_secret": "secret"}
+        async with running(tmp_path, {"providers": {"p": row}}) as run:
+            assert (await call(run)).status == 200
+    assert keys_of(upstream) == ["token-1"]
+    assert "api-key" not in upstream.asked[0].headers
+
+
+async def test_bedrock_finds_keys_where_awss_sdks_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "aws").write_text(
+        "[work]\naws_access_key_id = SIMULATOR\naws_secret_access_key = simulator-secret-key\n"
+    )
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "aws"))
+    address, port, close = await start_embedded()
+    try:
+        row = {"kind": "bedrock", "region": "us-east-1", "base_url": f"http://{address}:{port}", "profile": "work"}
+        async with running(tmp_path, {"providers": {"p": row}}) as run:
+            assert (await call(run, "p/us.amazon.nova-2-lite-v1:0")).status == 200
+    finally:
+        await close()
+
+
 async def test_bedrock_calls_are_signed_so_that_the_service_finds_the_signature_right(tmp_path: Path) -> None:
     """The simulator knows the secret of one access key and verifies by arithmetic of its own."""
     address, port, close = await start_embedded()
