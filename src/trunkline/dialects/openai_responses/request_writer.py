@@ -17,7 +17,7 @@ import msgspec
 
 from trunkline.core.request import CustomTool, ForeignTool, OutputFormat, Reasoning, Request, Tool, ToolChoice
 from trunkline.dialects.base import Quirks
-from trunkline.dialects.effort import effort_of
+from trunkline.dialects.effort import effort_of, nearest
 from trunkline.dialects.forced import refuse_forced
 from trunkline.dialects.mapping import SILENCE, TIERS
 from trunkline.dialects.openai_responses.item_writer import ItemWriter, Json
@@ -126,6 +126,9 @@ class _RequestWriter:
         if not self.own:
             if summary is None and name in _THOUGHTS_SHOWN and reasoning.display != "omitted" and effort != "none":
                 summary = "auto"
+            if effort is not None:
+                effort, changed = nearest(effort, self.quirks.efforts)
+                self.lost.extend([name] if changed else ())
             if reasoning.budget is not None:
                 self.lost.append(f"{name}.budget_tokens")
         return _set(effort=effort, summary=summary)
