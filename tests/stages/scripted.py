@@ -18,6 +18,7 @@ class Place:
 
     path: str = "/v1/chat/completions"
     operation: str = "generate"
+    dialect: Any = None
 
 
 @dataclass

@@ -7,10 +7,20 @@ from typing import Any
 
 import pytest
 
-from tests.stages.scripted import Clock, Inner, Named, Said, a_call
+from tests.stages.scripted import Clock, Inner, Named, Place, Said, a_call
 from trunkline.core.call import Call, Peek
-from trunkline.core.errors import GatewayError, InternalError, ModelNotFound, UpstreamError, UpstreamTimeout
+from trunkline.core.errors import (
+    GatewayError,
+    InternalError,
+    ModelNotFound,
+    UnsupportedCapability,
+    UpstreamError,
+    UpstreamTimeout,
+)
 from trunkline.core.reply import Reply
+from trunkline.core.request import Request
+from trunkline.dialects import openai_chat
+from trunkline.policy.needs import Ability, Needs
 from trunkline.stages.routing import Routing
 
 A, B, C = Named("one/a"), Named("two/b"), Named("three/c")
@@ -100,4 +110,67 @@ async def test_an_unknown_model_is_no_attempt() -> None:
     call, inner = asked(), Inner([])
     with pytest.raises(ModelNotFound, match="no smart"):
         await Routing(resolve, Clock(50.0))(call, inner)
+    assert call.attempts == []
+
+
+# ── What targets lack ──────────────────────────────────────────────────────────────────────────────────────────────
+
+BLIND = Named("blind/a", ability=Ability(frozenset({"image"})))
+SEES = (
+    b'{"model":"smart","messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"https://x/y"}}]}]}'
+)
+READS = b'{"model":"smart","messages":[{"role":"user","content":"hello"}]}'
+
+
+class Watched(openai_chat.OpenAIChat):
+    """Chat that counts how often a request is read."""
+
+    def __init__(self) -> None:
+        self.read = 0
+
+    def read_request(self, body: bytes, peek: Peek | None = None) -> Request:
+        self.read += 1
+        return super().read_request(body, peek)
+
+
+def sent(body: bytes, operation: str = "generate") -> tuple[Call, Watched]:
+    call, dialect = asked(), Watched()
+    call.body = body
+    call.surface = Place(operation=operation, dialect=dialect)
+    return call, dialect
+
+
+@pytest.mark.parametrize(
+    ("body", "operation", "tried", "read"),
+    [
+        (SEES, "generate", A, 1),
+        (READS, "generate", BLIND, 0),
+        (SEES, "count_tokens", BLIND, 0),
+        (SEES.replace(b'"user"', b"5"), "generate", BLIND, 1),
+    ],
+    ids=["needs it", "does not", "another operation", "cannot be read"],
+)
+async def test_a_target_that_lacks_a_need_is_passed_over(body: bytes, operation: str, tried: Named, read: int) -> None:
+    (call, dialect), inner = sent(body, operation), Inner([reply()])
+    await Routing(lambda model: (BLIND, A), Clock(50.0))(call, inner)
+    assert inner.targets == [tried]
+    assert dialect.read == read
+
+
+async def test_nothing_is_read_where_every_target_is_able() -> None:
+    (call, dialect), inner = sent(SEES), Inner([reply()])
+    await Routing(lambda model: (A, B), Clock(50.0))(call, inner)
+    assert dialect.read == 0
+
+
+async def test_where_all_lack_a_need_nobody_is_asked_and_the_nearest_model_is_named() -> None:
+    (call, _), inner = sent(SEES), Inner([])
+
+    def offer(needs: Needs, call: Call) -> str | None:
+        assert "image" in needs.asked
+        return "sighted"
+
+    with pytest.raises(UnsupportedCapability, match=r"images .*'sighted' can") as caught:
+        await Routing(lambda model: (BLIND,), Clock(50.0), offer)(call, inner)
+    assert caught.value.param == "messages[0].content[0]"
     assert call.attempts == []
