@@ -53,7 +53,7 @@ class Wallet:
                     break
             else:
                 self._rotation.well(number)
-                if len(self._accesses) > 1:
+                if len(self._accesses) > 1 and call.attempts:  # a probe makes none
                     call.attempts[-1].credential = access.label
                 return response
         assert failure is not None
