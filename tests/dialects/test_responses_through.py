@@ -192,3 +192,26 @@ async def test_a_built_in_tool_is_lost_unless_it_is_demanded(place: Place) -> No
         await place.openai.responses.create(
             model="sim-anthropic/sim-small", input="hello", tools=[search], tool_choice=search
         )
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_custom_tool_goes_to_a_family_that_has_none(place: Place, stream: bool) -> None:
+    """As a function of one string, and its calls come back as free text."""
+    tool: Any = {"type": "custom", "name": "apply_patch", "description": "Changes files."}
+    asked: Any = {"model": "sim-anthropic/sim-small", "tools": [tool], "input": "please call apply_patch"}
+    if stream:
+        async with place.openai.responses.stream(**asked) as streaming:
+            answer: Any = await streaming.get_final_response()
+    else:
+        answer = await place.openai.responses.create(**asked)
+    call = answer.output[-1]
+    assert (call.type, call.name) == ("custom_tool_call", "apply_patch")
+    assert not call.input.startswith("{")
+    _, body = place.sent[-1]
+    assert body["tools"][0]["input_schema"]["required"] == ["input"]
+    result = {"type": "custom_tool_call_output", "call_id": call.call_id, "output": "done"}
+    last = await place.openai.responses.create(
+        model=asked["model"], tools=[tool],
+        input=[{"role": "user", "content": asked["input"]}, call.model_dump(exclude_none=True), result],
+    )  # fmt: skip
+    assert "done" in last.output_text

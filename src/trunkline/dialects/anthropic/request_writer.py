@@ -18,6 +18,7 @@ from trunkline.dialects.anthropic.content_writer import Block, ContentWriter, co
 from trunkline.dialects.anthropic.thinking import Plan, plan
 from trunkline.dialects.anthropic.vocabulary import NAME, write_cache
 from trunkline.dialects.base import Quirks
+from trunkline.dialects.custom import as_function
 from trunkline.dialects.emptied import refuse_emptied
 from trunkline.dialects.forced import refuse_forced
 from trunkline.dialects.mapping import SILENCE, TIERS
@@ -195,11 +196,13 @@ class _RequestWriter:
         ]
 
     def _tool(self, tool: Tool | CustomTool | ForeignTool) -> dict[str, Any] | None:
-        if not isinstance(tool, Tool):
-            if isinstance(tool, ForeignTool) and tool.dialect == NAME:
+        if isinstance(tool, ForeignTool):
+            if tool.dialect == NAME:
                 return tool.data
             self.lost.append(tool.at)
             return None
+        if isinstance(tool, CustomTool):
+            tool = as_function(tool, self.lost)
         out: dict[str, Any] = {"name": tool.name}
         if tool.description is not None:
             out["description"] = tool.description

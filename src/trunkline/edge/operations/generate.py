@@ -12,6 +12,7 @@ from trunkline.core.call import Call, Headers
 from trunkline.core.errors import UpstreamBroken
 from trunkline.core.reply import Flow, Reply
 from trunkline.dialects.base import Envelope
+from trunkline.dialects.custom import CustomReader, custom_names
 from trunkline.edge.flows import Translation
 from trunkline.edge.operations.asking import Asks, is_identity, passed, translated, unsupported
 from trunkline.edge.operations.body import Body, Nothing
@@ -70,7 +71,10 @@ class Generate:
             tap: Flow = spoken.tap(peek, call.id)
             return tap
         envelope = Envelope(stream, peek.include_usage, peek.model, int(call.arrived), call.id, peek.framing)
-        return Translation(spoken.reader(streamed), dialect.writer(envelope), dialect, call.id)
+        reader = spoken.reader(streamed)
+        if names := custom_names(call.parsed):
+            reader = CustomReader(reader, names)
+        return Translation(reader, dialect.writer(envelope), dialect, call.id)
 
     async def _whole(self, call: Call, flow: Flow, response: Response) -> Reply:
         data = await self._sender.body(call, response)
