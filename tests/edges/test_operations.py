@@ -14,12 +14,14 @@ import pytest
 from tests.edges.families import ANTHROPIC, OPENAI
 from tests.edges.test_streams import one_target
 from tests.edges.upstreams import Answer, Upstream, chunk, hang_up, stream, whole
-from tests.running import running
+from tests.running import running, until
 from tests.talking import ask
 from trunkline.core.embedding import EmbedRequest, Item
 from trunkline.dialects.embeddings import FORMATS
 from trunkline.edge.operations.embed import AT_ONCE
+from trunkline.edge.surfaces import SURFACES
 from trunkline.sim.vectors import vector
+from trunkline.state.exposition import exposition
 
 KEY = "sk-provider-secret-42"
 
@@ -438,3 +440,20 @@ async def test_a_host_that_does_not_stream_completes_all_the_same(tmp_path: Path
     assert chunks[-1]["choices"][0]["finish_reason"] == "length"
     assert entry.usage is not None
     assert entry.usage.output == 2
+
+
+# ── No way around the stages ───────────────────────────────────────────────────────────────────────────────────────
+
+MINE = [surface for surface in SURFACES if surface.operation not in {"generate", "count_tokens", "response"}]
+
+
+async def test_each_endpoint_asks_for_a_key_and_is_counted(tmp_path: Path) -> None:
+    sections = SIMULATED | {"auth": "required", "admin_key": "a" * 40}
+    blanks = {"model": "sim%2Fm", "project": "p", "location": "l", "publisher": "google"}
+    async with running(tmp_path, sections, begin=True) as run:
+        await until(lambda: run.gateway.ring.loaded, "the keys")
+        for surface in MINE:
+            got = await ask(run.port, surface.path.format(**blanks), {"model": "sim/m", "input": "x"})
+            assert got.status == 401, surface.path
+        scrape = exposition(run.gateway.meters.total())[0].decode()
+    assert sum(f'surface="{surface.path}"' in scrape for surface in MINE) == len(MINE)
