@@ -85,7 +85,7 @@ class Gateway:
             terminal=upstream,
         )
 
-        models = Models(self.directory.names, auth.identify)
+        models = Models(self.directory.names, auth.identify, self.directory.room)
         health = Health(self.status, config.admin_key)
         admin = Admin(
             config.admin_key,

@@ -135,3 +135,13 @@ def test_a_fault_in_the_catalog_is_a_fault_of_the_configuration(tmp_path: Path) 
     assert "catalog.m.contxt" in shown.stderr
     assert "context" in shown.stderr
     assert "smell" in shown.stderr
+
+
+async def test_the_list_of_models_tells_their_sizes_where_the_family_has_a_field_for_it(tmp_path: Path) -> None:
+    async with running(tmp_path, {"sim": {"enabled": True}}) as run:
+        ours = {"anthropic-version": "2023-06-01"}
+        shown = (await ask(run.port, "/v1/models/sim/sim-small", headers=ours)).json
+        assert (shown["max_input_tokens"], shown["max_tokens"]) == (128_000, 16_384)
+        shown = (await ask(run.port, "/v1beta/models/sim/sim-tiny")).json
+        assert (shown["inputTokenLimit"], shown["outputTokenLimit"]) == (512, 128)
+        assert set((await ask(run.port, "/v1/models/sim/sim-tiny")).json) == {"id", "object", "created", "owned_by"}

@@ -48,12 +48,24 @@ _MODELS = re.compile(r"/v1(?P<google>beta1?)?/(?P<vertex>publishers/google/)?mod
 MODEL_PAGES = ("/v1/models", "/v1beta/models", "/v1/publishers/google/models", "/v1beta1/publishers/google/models")
 
 
+Room = Callable[[str], tuple[int | None, int | None]]
+"""Tokens that a model's prompt and answer may have, None where unknown."""
+Show = Callable[[str], dict[str, Any]]
+
+_LIMITS = {
+    anthropic.DIALECT.name: ("max_input_tokens", "max_tokens"),
+    gemini.DIALECT.name: ("inputTokenLimit", "outputTokenLimit"),
+}
+"""What the families' lists call these limits."""
+
+
 class Models:
     """`GET /v1/models` and `/v1/models/{id}`, in the shape of the SDK that asks. A key sees what it may use."""
 
-    def __init__(self, names: Callable[[], list[str]], identify: Identify) -> None:
+    def __init__(self, names: Callable[[], list[str]], identify: Identify, room: Room | None = None) -> None:
         self._names = names
         self._identify = identify
+        self._room = room
         self._since = int(time.time())
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -67,6 +79,8 @@ class Models:
         names = [name for name in self._names() if key.allows(name)]
         wanted = path[place.end() :].strip("/")
         show = self._shown(dialect, bool(place["vertex"]))
+        if not place["vertex"]:
+            show = self._with_limits(show, dialect)
         if not wanted:
             await respond(send, 200, _encode(_listing(dialect, [show(name) for name in names], bool(place["vertex"]))))
         elif wanted in names:
@@ -74,10 +88,19 @@ class Models:
         else:
             raise ModelNotFound(f"The model {wanted!r} is not listed here.", param="model")
 
-    def _shown(self, dialect: Dialect, vertex: bool) -> Callable[[str], dict[str, Any]]:
+    def _shown(self, dialect: Dialect, vertex: bool) -> Show:
         if dialect is gemini.DIALECT:
             return _vertex if vertex else _gemini
         return self._anthropic if dialect is anthropic.DIALECT else self._openai
+
+    def _with_limits(self, show: Show, dialect: Dialect) -> Show:
+        """With what is known of the size of prompts and answers, where the family's list has it."""
+        room, fields = self._room, _LIMITS.get(dialect.name)
+        if room is None or fields is None:
+            return show
+        return lambda name: show(name) | {
+            field: tokens for field, tokens in zip(fields, room(name), strict=True) if tokens is not None
+        }
 
     def _openai(self, name: str) -> dict[str, Any]:
         owner = name.partition("/")[0] if "/" in name else "trunkline"

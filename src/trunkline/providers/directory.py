@@ -88,6 +88,13 @@ class Directory:
 
         return max(able, key=nearness, default=None)
 
+    def room(self, name: str) -> tuple[int | None, int | None]:
+        """Tokens of prompt and answer that every target of a model takes, as far as it is known."""
+        abilities = [each.ability for each in self.resolve(name)]
+        inputs = [each.input for each in abilities if each.input is not None]
+        outputs = [each.output for each in abilities if each.output is not None]
+        return min(inputs, default=None), min(outputs, default=None)
+
     def names(self) -> list[str]:
         """What /v1/models lists: public models, then what each provider offers."""
         offered = [f"{provider.name}/{model}" for provider in self._providers.values() for model in provider.models]
