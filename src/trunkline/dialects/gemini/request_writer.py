@@ -102,6 +102,7 @@ class _RequestWriter:
 
     def _contents(self, messages: Sequence[Message]) -> list[Wire]:
         out: list[Wire] = []
+        said: str | None = None  # the client's message that was written last: here it may be several contents
         for content in contents(messages, self.lost):
             before = len(self.lost)
             if parts := self._parts(content):
@@ -109,8 +110,9 @@ class _RequestWriter:
                 for message in content.messages:
                     self._message_fields(written, message)
                 out.append(written)
+                said = content.messages[-1].at
             else:
-                refuse_emptied(content.messages, self.lost[before:])
+                refuse_emptied([each for each in content.messages if each.at != said], self.lost[before:])
         return out
 
     def _parts(self, content: Content) -> list[Wire]:
