@@ -12,7 +12,18 @@ import pytest
 
 from trunkline.core.call import Peek
 from trunkline.core.errors import BadRequest
-from trunkline.core.events import Event, Failed, Finished, SignatureDelta
+from trunkline.core.events import (
+    ArgumentsDelta,
+    Event,
+    Failed,
+    Finished,
+    PartFinished,
+    PartStarted,
+    SignatureDelta,
+    Started,
+    TextDelta,
+)
+from trunkline.core.request import ToolCall, ToolResult
 from trunkline.core.usage import Usage
 from trunkline.dialects import anthropic, openai_chat, openai_responses
 from trunkline.dialects.base import Dialect, Envelope, Quirks
@@ -315,6 +326,48 @@ def test_a_signed_call_and_redacted_thoughts_of_others_come_back_through_a_respo
     assert unpack(output[2]["call_id"]) == ("toolu_1", [])
     passed = json.loads(RESPONSES.patch(body, "m", RESPONSES.peek(body), Quirks()))
     assert [item.get("type") for item in passed["input"]] == [None, "function_call", "function_call_output"]
+
+
+@pytest.mark.parametrize("client", [CHAT, MESSAGES, RESPONSES])
+@pytest.mark.parametrize("stream", [False, True])
+def test_g1_a_signed_call_comes_back_signed_through_clients_that_have_no_field_for_it(
+    client: Dialect, stream: bool
+) -> None:
+    """As Gemini's models sign their calls; a text's own signature is left out."""
+    events: list[Event] = [
+        Started("g1", "gemini-4-argon", dialect="gemini"),
+        PartStarted(0, "text"), TextDelta(0, "well"), SignatureDelta(0, "text-signature"), PartFinished(0),
+        PartStarted(1, "tool_call", 0, "call_1", "look", {"signature": "c2ln"}), ArgumentsDelta(1, "{}"),
+        PartFinished(1), Finished("tool_calls"), Usage(input=1, output=1),
+    ]  # fmt: skip
+    writer = client.writer(Envelope(stream))
+    reader = client.reader(stream)
+    out = b"".join(writer.feed(event) for event in events) + writer.eof()
+    heard = [*reader.feed(out), *reader.eof()]
+    assert "text-signature" not in out.decode()
+    call_id = next(event.id for event in heard if isinstance(event, PartStarted) and event.kind == "tool_call")
+    request = client.read_request(_calling(client, call_id))
+    call = next(part for message in request.messages for part in message.parts if isinstance(part, ToolCall))
+    result = next(part for message in request.messages for part in message.parts if isinstance(part, ToolResult))
+    assert (call.id, call.signature, call.maker, result.call_id) == ("call_1", "c2ln", "gemini", "call_1")
+
+
+def _calling(client: Dialect, call_id: str) -> bytes:
+    """A conversation in which this call was answered."""
+    if client is RESPONSES:
+        return asked(CALL | {"call_id": call_id}, {"type": "function_call_output", "call_id": call_id, "output": "ok"})
+    user: Any = {"role": "user", "content": "hi"}
+    if client is CHAT:
+        call: Any = {"id": call_id, "type": "function", "function": {"name": "look", "arguments": "{}"}}
+        turns = [
+            {"role": "assistant", "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": call_id, "content": "ok"},
+        ]
+    else:
+        call = {"type": "tool_use", "id": call_id, "name": "look", "input": {}}
+        result = {"type": "tool_result", "tool_use_id": call_id, "content": "ok"}
+        turns = [{"role": "assistant", "content": [call]}, {"role": "user", "content": [result]}]
+    return json.dumps({"model": "m", "max_tokens": 99, "messages": [user, *turns]}).encode()
 
 
 @pytest.mark.parametrize(

@@ -209,7 +209,7 @@ async def test_a_custom_tool_goes_to_a_family_that_has_none(place: Place, stream
     assert not call.input.startswith("{")
     _, body = place.sent[-1]
     assert body["tools"][0]["input_schema"]["required"] == ["input"]
-    result = {"type": "custom_tool_call_output", "call_id": call.call_id, "output": "done"}
+    result: Any = {"type": "custom_tool_call_output", "call_id": call.call_id, "output": "done"}
     last = await place.openai.responses.create(
         model=asked["model"], tools=[tool],
         input=[{"role": "user", "content": asked["input"]}, call.model_dump(exclude_none=True), result],
