@@ -98,9 +98,9 @@ class Models:
         room, fields = self._room, _LIMITS.get(dialect.name)
         if room is None or fields is None:
             return show
-        return lambda name: show(name) | {
-            field: tokens for field, tokens in zip(fields, room(name), strict=True) if tokens is not None
-        }
+        return lambda name: (
+            show(name) | {field: tokens for field, tokens in zip(fields, room(name), strict=True) if tokens is not None}
+        )
 
     def _openai(self, name: str) -> dict[str, Any]:
         owner = name.partition("/")[0] if "/" in name else "trunkline"
