@@ -135,3 +135,21 @@ def test_a_long_body_is_suspected_by_its_length() -> None:
     assert watch([WHOLE]).size is None
     assert watch([TINY]).suspects(b"x" * 401)
     assert not watch([TINY]).suspects(b"x" * 400)
+
+
+@pytest.mark.parametrize(
+    ("body", "suspect"),
+    [
+        (b'{"max_tokens": 51}', True),
+        (b'{"max_completion_tokens":51}', True),
+        (b'{"max_output_tokens":51}', True),
+        (b'{"generationConfig":{"maxOutputTokens":51}}', True),
+        (b'{"inferenceConfig":{"maxTokens":51}}', True),
+        (b'{"max_tokens": 50}', False),
+        (b"{}", False),
+    ],
+)
+def test_a_limit_is_suspected_only_where_it_is_too_much_for_some_target(body: bytes, suspect: bool) -> None:
+    brief = Target(Ability(output=50))
+    assert watch([brief, WHOLE]).suspects(body) is suspect
+    assert not watch([brief]).suspects(body)

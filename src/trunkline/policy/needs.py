@@ -54,20 +54,23 @@ LOSABLE = frozenset({"reasoning"})
 SURE = 2.0
 """An estimate is refused for only where it is beyond doubt: this many times what fits."""
 
-_SIGNS = {
-    "tools": rb'"tools"|"functions"|"toolConfig"',
-    "parallel_tools": rb"parallel_tool",
-    "image": rb"image",
-    "document": rb"document|\"file\"|input_file|application/|file_data",
-    "audio": rb"audio",
-    "video": rb"video",
-    "json_schema": rb"json_schema|response_?[sS]chema|responseJsonSchema|output_format",
-    "reasoning": rb"reasoning|thinking|effort",
-    "streaming": rb"\"stream",
-    "output": rb"max_|maxO|maxT",
-    "text": rb"",
+_SIGNS: dict[str, tuple[bytes, ...]] = {
+    "text": (b"",),
+    "tools": (b'"tools"', b'"functions"', b'"toolConfig"'),
+    "parallel_tools": (b"parallel_tool",),
+    "image": (b"image",),
+    "document": (b"document", b'"file"', b"input_file", b"application/", b"file_data"),
+    "audio": (b"audio",),
+    "video": (b"video",),
+    "json_schema": (b"json_schema", b"response_schema", b"responseSchema", b"responseJsonSchema", b"output_format"),
+    "reasoning": (b"reasoning", b"thinking", b"effort"),
+    "streaming": (b'"stream',),
 }
-"""What a body of any family holds where it may ask for it. Written otherwise (with JSON escapes) it is overlooked."""
+"""What a body of any family holds where it may ask for it. Written otherwise (with JSON escapes) it is overlooked.
+Plain words, since Python finds those thirty times as fast as an expression of alternatives."""
+
+_LIMIT = re.compile(rb'max(?:_completion|_output|Output)?_?[tT]okens"\s*:\s*(\d{1,12})')
+"""What the families call the limit of an answer."""
 
 MEDIA: dict[type, str] = {Image: "image", Document: "document", Audio: "audio", Video: "video"}
 _BYTES_PER_TOKEN = 4
@@ -163,26 +166,30 @@ def shortfall(needs: Needs, ability: Ability, slack: float = 1.0) -> list[str]:
 class Watch(Struct, frozen=True):
     """What to look for in the requests of one model, and how."""
 
-    signs: re.Pattern[bytes] | None
+    signs: tuple[bytes, ...]
     size: int | None
     """Bytes of a body from which on its prompt may be too long."""
+    output: int | None
+    """Tokens beyond which an answer is too long for some target, and perhaps not for another."""
 
     def suspects(self, body: bytes) -> bool:
         """Whether this body may ask for what some target lacks."""
         if self.size is not None and len(body) > self.size:
             return True
-        return self.signs is not None and self.signs.search(body) is not None
+        if any(sign in body for sign in self.signs):
+            return True
+        limit = _LIMIT.search(body) if self.output is not None else None
+        return limit is not None and int(limit[1]) > (self.output or 0)
 
 
 def watch(targets: Iterable[Able]) -> Watch:
     abilities = [target.ability for target in targets]
     lacking = {need for ability in abilities for need in ability.lacks}
-    if any(ability.output is not None for ability in abilities) and len(abilities) > 1:
-        lacking.add("output")
-    signs = b"|".join(_SIGNS[need] for need in sorted(lacking) if need in _SIGNS)
+    signs = [sign for need in sorted(lacking) for sign in _SIGNS[need]]
     rooms = [ability.input for ability in abilities if ability.input is not None]
+    outputs = [ability.output for ability in abilities if ability.output is not None and len(abilities) > 1]
     size = min(rooms) * _BYTES_PER_TOKEN if rooms else None
-    return Watch(re.compile(signs) if lacking else None, size)
+    return Watch(tuple(signs), size, min(outputs, default=None))
 
 
 def choose(targets: Sequence[A], needs: Needs, waived: bool = False) -> tuple[Sequence[A], list[str]]:
