@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import urllib.request
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ import openai
 import pytest
 import pytest_asyncio
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, EventStreamError
 
 from tests.running import Running, running
 
@@ -28,15 +30,21 @@ CHAT_TOOLS: Any = [{"type": "function", "function": {"name": "get_weather", "par
 EVERYWHERE = ("sim/sim-small", "sim-anthropic/sim-small", "sim-bedrock/sim-small")
 
 
+MADE: list[Any] = []
+"""Clients to close."""
+
+
 @pytest_asyncio.fixture
 async def gateway(tmp_path: Path) -> AsyncIterator[Running]:
     async with running(tmp_path, {}) as run:
         yield run
+        while MADE:
+            MADE.pop().close()
 
 
 def bedrock(run: Running) -> Any:
     """As an application makes it; the signature is the gateway's to ignore, it is open here."""
-    return boto3.client(
+    client = boto3.client(
         "bedrock-runtime",
         region_name="us-east-1",
         endpoint_url=run.url,
@@ -44,6 +52,8 @@ def bedrock(run: Running) -> Any:
         aws_secret_access_key="B",
         config=Config(retries={"max_attempts": 0}, read_timeout=20),
     )
+    MADE.append(client)
+    return client
 
 
 def user(*blocks: Any) -> dict[str, Any]:
@@ -66,19 +76,20 @@ def _streamed(client: Any, **asked: Any) -> dict[str, Any]:
     """What a client that goes by block numbers makes of a stream."""
     blocks: dict[int, dict[str, Any]] = {}
     out: dict[str, Any] = {"content": blocks}
-    for event in client.converse_stream(**asked)["stream"]:
-        [(name, value)] = event.items()
-        match name:
-            case "contentBlockStart":
-                blocks[value["contentBlockIndex"]] = dict(value["start"]["toolUse"], input="")
-            case "contentBlockDelta":
-                block = blocks.setdefault(value["contentBlockIndex"], {"text": ""})
-                if "text" in value["delta"]:
-                    block["text"] += value["delta"]["text"]
-                elif "toolUse" in value["delta"]:
-                    block["input"] += value["delta"]["toolUse"]["input"]
-            case "messageStop" | "metadata":
-                out |= value
+    with closing(client.converse_stream(**asked)["stream"]) as stream:
+        for event in stream:
+            [(name, value)] = event.items()
+            match name:
+                case "contentBlockStart":
+                    blocks[value["contentBlockIndex"]] = dict(value["start"]["toolUse"], input="")
+                case "contentBlockDelta":
+                    block = blocks.setdefault(value["contentBlockIndex"], {"text": ""})
+                    if "text" in value["delta"]:
+                        block["text"] += value["delta"]["text"]
+                    elif "toolUse" in value["delta"]:
+                        block["input"] += value["delta"]["toolUse"]["input"]
+                case "messageStop" | "metadata":
+                    out |= value
     return out
 
 
@@ -91,6 +102,40 @@ async def test_boto3_streams_from_every_family(gateway: Running, model: str) -> 
     assert streamed["content"][0]["text"] == whole["output"]["message"]["content"][0]["text"]
     assert streamed["stopReason"] == "end_turn"
     assert streamed["usage"] == whole["usage"]
+
+
+@pytest.mark.parametrize("model", EVERYWHERE)
+async def test_a_silent_stream_is_kept_alive_by_what_boto3_passes_over(tmp_path: Path, model: str) -> None:
+    async with running(tmp_path, {"server": {"ping_interval": 0.05}}) as run:
+        body = json.dumps({"messages": [{"role": "user", "content": [{"text": "hello"}]}]}).encode()
+        url = f"{run.url}/model/{model}+stall=0.3s/converse-stream"
+        raw = await asyncio.to_thread(_posted, url, body)
+        assert b":event-type\x07\x00\x04ping" in raw
+        client = bedrock(run)
+        asked = {"messages": [user({"text": "hello"})]}
+        plain = await asyncio.to_thread(lambda: _streamed(client, modelId=model, **asked))
+        slow = await asyncio.to_thread(lambda: _streamed(client, modelId=f"{model}+stall=0.3s", **asked))
+        assert slow["content"] == plain["content"]
+        assert slow["usage"]["outputTokens"] == plain["usage"]["outputTokens"]
+        while MADE:
+            MADE.pop().close()
+
+
+def _posted(url: str, body: bytes) -> bytes:
+    request = urllib.request.Request(url, body, {"content-type": "application/json"})
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        data: bytes = answer.read()
+    return data
+
+
+@pytest.mark.parametrize("model", EVERYWHERE)
+async def test_a_stream_that_breaks_off_raises_in_boto3(gateway: Running, model: str) -> None:
+    client = bedrock(gateway)
+    with pytest.raises(EventStreamError) as caught:
+        await asyncio.to_thread(
+            lambda: _streamed(client, modelId=f"{model}+cut+after=4", messages=[user({"text": "hello"})])
+        )
+    assert caught.value.response["Error"]["Code"] == "modelStreamErrorException"
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -143,6 +188,7 @@ async def test_a_chat_client_reaches_converse(gateway: Running, stream: bool) ->
         assert "21" in (final.choices[0].message.content or "")
         assert final.usage
         assert final.usage.prompt_tokens > 0
+        assert final.id.startswith("req_")  # Converse names no answers
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ class Envelope(Struct, frozen=True):
     created: int = 0
     """When the call arrived, seconds since the epoch: shown where the upstream gives no time."""
     request_id: str = ""
-    """The call's own, for an error inside the stream."""
+    """The call's own: for an error inside the stream, and the answer's where the upstream gave it none."""
     framing: str = ""
     """How the client wants its stream cut, where its dialect has several ways."""
 

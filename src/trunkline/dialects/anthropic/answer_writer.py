@@ -88,7 +88,7 @@ def message_of(head: Started | None, envelope: Envelope) -> dict[str, Any]:
     extra = dict(head.extra) if head.extra and head.dialect == NAME else {}
     usage = extra.pop("usage", _NO_USAGE)
     return {
-        "id": head.id,
+        "id": head.id or envelope.request_id,
         "type": "message",
         "role": "assistant",
         "model": head.model or envelope.model,

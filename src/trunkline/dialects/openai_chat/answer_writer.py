@@ -139,7 +139,7 @@ class StreamWriter:
     def _start(self, event: Started) -> bytes:
         self._own, self._thought = event.dialect == NAME, Thoughts(event.dialect)
         self._head = {
-            "id": event.id,
+            "id": event.id or self._envelope.request_id,
             "object": "chat.completion.chunk",
             "created": event.created or self._envelope.created,
             "model": event.model or self._envelope.model,
@@ -259,7 +259,7 @@ class WholeWriter:
             if any("text" not in found or "signature" in found for found in details):
                 self._messages[index]["reasoning_details"] = details
         out: dict[str, Any] = {
-            "id": head.id,
+            "id": head.id or self._envelope.request_id,
             "object": "chat.completion",
             "created": head.created or self._envelope.created,
             "model": head.model or self._envelope.model,
