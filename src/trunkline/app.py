@@ -13,9 +13,10 @@ from msgspec import structs
 
 from trunkline.config import Config
 from trunkline.core.call import Entry
+from trunkline.core.errors import ShuttingDown
 from trunkline.core.pipeline import stack
 from trunkline.core.secret import Secret
-from trunkline.core.stores import Journal
+from trunkline.core.stores import Journal, Responses
 from trunkline.edge.admin import Admin
 from trunkline.edge.memory import settle
 from trunkline.edge.pages import MODEL_PAGES, Health, Metrics, Models
@@ -30,6 +31,7 @@ from trunkline.providers.settings import ProviderSettings
 from trunkline.providers.target import Provider, Target, bind, target, unpriced
 from trunkline.sim.persona import MODELS as SIM_MODELS
 from trunkline.stages.auth import Auth
+from trunkline.stages.conversation import Conversation
 from trunkline.stages.ledger import Ledger
 from trunkline.stages.routing import Routing
 from trunkline.state.exposition import exposition
@@ -37,6 +39,7 @@ from trunkline.state.journal import FileJournal
 from trunkline.state.keyring import MemoryKeyRing
 from trunkline.state.location import locate
 from trunkline.state.meters import ProcessMeters
+from trunkline.state.responses_memory import MemoryResponses
 from trunkline.state.shipper import Shipper
 
 log = logging.getLogger("trunkline")
@@ -78,9 +81,11 @@ class Gateway:
         auth = Auth(self.ring if config.auth == "required" else None, config.ledger.capture, time.time)
 
         self._upstream = upstream = Upstream(self.transport, config.server.ping_interval)
+        self.conversation = Conversation(self._responses(), config.responses, time.time)
         handle = stack(
             Ledger(journal, self.meters, self.prices, time.monotonic),
             auth,
+            self.conversation,
             Routing(self.directory.resolve, time.monotonic, self.directory.offer),
             terminal=upstream,
         )
@@ -105,6 +110,9 @@ class Gateway:
         )
         self._loader = threading.Thread(target=self._load, name="trunkline-loader", daemon=True)
         self._simulator_close: Callable[[], Awaitable[None]] | None = None
+
+    def _responses(self) -> Responses:
+        return MemoryResponses(self.config.responses.memory, time.time)
 
     @classmethod
     async def start(cls, config: Config) -> Gateway:
@@ -136,6 +144,7 @@ class Gateway:
         settle()
 
     async def aclose(self) -> None:
+        await self.conversation.aclose(ShuttingDown("This gateway shut down before the answer was complete."))
         if self._simulator_close is not None:
             await self._simulator_close()
         self._upstream.close()

@@ -27,6 +27,7 @@ from trunkline.edge.settings import ServerSettings
 from trunkline.edge.transport.base import TransportSettings
 from trunkline.providers.catalog_facts import Facts
 from trunkline.providers.settings import CredentialEntry, ProviderSettings
+from trunkline.stages.conversation.settings import ResponsesSettings
 
 SECTIONS: tuple[tuple[str, type[msgspec.Struct]], ...] = (
     ("Top level", Config),
@@ -41,6 +42,7 @@ SECTIONS: tuple[tuple[str, type[msgspec.Struct]], ...] = (
     ("`transport`", TransportSettings),
     ("`server`", ServerSettings),
     ("`ledger`", LedgerSettings),
+    ("`responses`", ResponsesSettings),
     ("`log`", LogSettings),
     ("`sim`", SimSettings),
 )

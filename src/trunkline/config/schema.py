@@ -15,6 +15,7 @@ from trunkline.edge.settings import ServerSettings
 from trunkline.edge.transport.base import TransportSettings
 from trunkline.providers.catalog_facts import Facts
 from trunkline.providers.settings import ProviderSettings
+from trunkline.stages.conversation.settings import ResponsesSettings
 
 LATER = {
     "strategy": ("weighted", "least_busy", "latency", "cost", "quota", "complexity"),
@@ -113,6 +114,8 @@ class Config(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """The HTTP server that the clients call."""
     ledger: LedgerSettings = field(default_factory=LedgerSettings)
     """What is written down of every call."""
+    responses: ResponsesSettings = field(default_factory=ResponsesSettings)
+    """What is remembered of the answers of `/v1/responses`."""
     log: LogSettings = field(default_factory=LogSettings)
     """The process's own messages, on standard error."""
     sim: SimSettings = field(default_factory=SimSettings)

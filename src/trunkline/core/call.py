@@ -174,8 +174,8 @@ class Call:
 
     __slots__ = (
         "addressed", "api", "arrived", "attempts", "body", "bytes_out", "capture", "cost", "deadline", "first_byte",
-        "follows", "headers", "id", "key", "load", "lost", "parsed", "peek", "query", "started", "strict", "surface", "tags",
-        "target", "usage",
+        "follows", "headers", "id", "key", "load", "lost", "parsed", "peek", "query", "started", "strict", "surface",
+        "tags", "target", "usage",
     )  # fmt: skip
 
     def __init__(self, id: str, surface: Any, headers: Headers, arrived: float, started: float) -> None:

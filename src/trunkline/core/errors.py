@@ -2,8 +2,9 @@
 
     GatewayError
     ├─ ClientError (blame: client)
-    │  ├─ BadRequest 400 · LossyTranslation 400 · UnsupportedCapability 400 · Unsupported 400 · Unauthenticated 401 · Forbidden 403
-    │  ├─ NotFound 404 · ModelNotFound 404 · MethodNotAllowed 405 · RequestTimeout 408 · TooLarge 413 · HeadTooLarge 431
+    │  ├─ BadRequest 400 · LossyTranslation 400 · UnsupportedCapability 400 · Unsupported 400
+    │  ├─ Unauthenticated 401 · Forbidden 403 · NotFound 404 · ModelNotFound 404 · MethodNotAllowed 405
+    │  ├─ RequestTimeout 408 · Elsewhere 409 · TooLarge 413 · HeadTooLarge 431
     │  └─ ClientGone 499 (never sent; the ledger shows it)
     ├─ InternalError 500 · ShuttingDown 503 · Overloaded 503 · DeadlineExceeded 504 (blame: gateway)
     └─ UpstreamError (blame: upstream; status and code as the upstream said)
@@ -106,6 +107,12 @@ class MethodNotAllowed(ClientError):
     def __init__(self, message: str, allow: str) -> None:
         super().__init__(message)
         self.allow = allow
+
+
+class Elsewhere(ClientError):
+    """Another gateway works on it, and it alone can do what is asked."""
+
+    status, code, kind = 409, "response_elsewhere", "conflict"
 
 
 class RequestTimeout(ClientError):

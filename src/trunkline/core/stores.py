@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from msgspec import Struct
+
 from trunkline.core.call import Entry, Key, KeySpec
 
 
@@ -47,6 +49,51 @@ class Meters(Protocol):
 class Prices(Protocol):
     def cost(self, entry: Entry) -> tuple[int, str] | None:
         """(nano-dollars, date of the price) of an entry's usage, or None where no price is known (yet)."""
+        ...
+
+
+class Kept(Struct, frozen=True, omit_defaults=True):
+    """An answer of the Responses API as it is remembered, by its id and the key that asked for it."""
+
+    id: str
+    key: str
+    created: float
+    """Seconds since the epoch."""
+    expires: float
+    """Seconds since the epoch."""
+    response: bytes
+    """The response object as the client got it, JSON."""
+    input: bytes = b"[]"
+    """The items that it answers, those of the conversation before it among them: a JSON array."""
+    makers: tuple[tuple[str, int], ...] = ()
+    """Which provider said how many of these items, in their order; "" the client."""
+    target: str = ""
+    """`provider/model` that answered."""
+    native: str = ""
+    """What that provider calls the answer, where it remembers it too."""
+    running: bool = False
+    """It runs in the background, and is not complete."""
+
+    @property
+    def size(self) -> int:
+        """Bytes, but for a few."""
+        return len(self.response) + len(self.input)
+
+
+class Responses(Protocol):
+    """What the gateway remembers of answers. Whatever has expired is not found."""
+
+    def keep(self, kept: Kept) -> None:
+        """Remember, before the last byte of the answer leaves; one of the same id and key is replaced. Never raises,
+        never waits for the database."""
+        ...
+
+    async def find(self, key: str, id: str) -> Kept | None:
+        """Raises StoreUnavailable where the database cannot be asked in time."""
+        ...
+
+    async def forget(self, key: str, id: str) -> None:
+        """Raises StoreUnavailable; nothing is forgotten for certain then."""
         ...
 
 

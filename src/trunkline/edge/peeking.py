@@ -25,9 +25,11 @@ class _Named(Struct):
 _named = msgspec.json.Decoder(_Named).decode
 
 
-def peek(call: Call, max_depth: int) -> Peek:
-    """Raises BadRequest naming the field."""
+def peek(call: Call, max_depth: int) -> Peek | None:
+    """None where the path says it all. Raises BadRequest naming the field."""
     surface: Surface = call.surface
+    if surface.operation == "response":
+        return None
     if surface.multipart and (boundary := multipart.boundary(call.header(b"content-type"))) is not None:
         return _form(call, boundary)
     check_depth(call.body, max_depth)

@@ -59,10 +59,22 @@ def _azure() -> Iterator[Surface]:
     """Azure's dated APIs: a deployment is in the path, or a model of any maker in the body."""
     yield Surface("/openai/deployments/{model}/chat/completions", openai_chat.DIALECT)
     yield from _openai("/openai/deployments/{model}")
-    yield Surface("/openai/responses", openai_responses.DIALECT)
-    yield Surface("/openai/responses/input_tokens", openai_responses.DIALECT, "count_tokens")
+    yield from _responses("/openai/responses")
     yield Surface("/models/chat/completions", openai_chat.DIALECT)
     yield Surface("/models/embeddings", openai_chat.DIALECT, "embed", form="openai")
+
+
+def _responses(base: str) -> tuple[Surface, ...]:
+    """OpenAI's Responses, and the life of one that is remembered."""
+    dialect, one = openai_responses.DIALECT, f"{base}/{{id}}"
+    return (
+        Surface(base, dialect),
+        Surface(f"{base}/input_tokens", dialect, "count_tokens"),
+        Surface(one, dialect, "response", method="GET"),
+        Surface(one, dialect, "response", method="DELETE", form="delete"),
+        Surface(f"{one}/cancel", dialect, "response", form="cancel"),
+        Surface(f"{one}/input_items", dialect, "response", method="GET", form="input_items"),
+    )
 
 
 def _bedrock(model: str) -> tuple[Surface, ...]:
@@ -114,10 +126,8 @@ def _claude(models: str) -> tuple[Surface, ...]:
 SURFACES: tuple[Surface, ...] = (
     Surface("/v1/chat/completions", openai_chat.DIALECT),
     Surface("/openai/v1/chat/completions", openai_chat.DIALECT),
-    Surface("/v1/responses", openai_responses.DIALECT),
-    Surface("/v1/responses/input_tokens", openai_responses.DIALECT, "count_tokens"),
-    Surface("/openai/v1/responses", openai_responses.DIALECT),
-    Surface("/openai/v1/responses/input_tokens", openai_responses.DIALECT, "count_tokens"),
+    *_responses("/v1/responses"),
+    *_responses("/openai/v1/responses"),
     Surface("/v1/messages", anthropic.DIALECT),
     Surface("/v1/messages/count_tokens", anthropic.DIALECT, "count_tokens"),
     Surface("/anthropic/v1/messages", anthropic.DIALECT),

@@ -11,6 +11,7 @@ from trunkline.edge.operations.count import Count
 from trunkline.edge.operations.embed import Embed
 from trunkline.edge.operations.generate import Generate
 from trunkline.edge.operations.passthrough import Passthrough
+from trunkline.edge.operations.stored import Stored
 from trunkline.edge.sender import Sender
 from trunkline.edge.transport.base import Transport
 from trunkline.providers.target import Target
@@ -30,6 +31,7 @@ class Upstream:
             "complete": generate,
             "count_tokens": Count(sender),
             "embed": Embed(sender),
+            "response": Stored(sender),
             **dict.fromkeys(("moderate", "image", "speech", "transcribe"), Passthrough(sender)),
         }
 

@@ -58,7 +58,7 @@ class Routing:
 
     async def __call__(self, call: Call, proceed: Handler) -> Reply:
         assert call.peek is not None
-        targets = self._able(call, call.peek.model, self._resolve(call.peek.model))
+        targets = _remembering(call, self._able(call, call.peek.model, self._resolve(call.peek.model)))
         last = len(targets) - 1
         for number, target in enumerate(targets):
             call.target, call.api = target, None
@@ -125,6 +125,13 @@ class Routing:
 
     def _late(self, call: Call) -> bool:
         return call.deadline is not None and self._clock() >= call.deadline
+
+
+def _remembering(call: Call, targets: Sequence[Named]) -> Sequence[Named]:
+    """Whoever remembers the conversation that the call goes on with comes first."""
+    if call.follows is None or not (first := call.follows.target):
+        return targets
+    return sorted(targets, key=lambda target: target.name != first)
 
 
 def _needs(call: Call, watched: Watch) -> Needs | None:

@@ -50,13 +50,14 @@ def read_request(body: bytes, model: str = "") -> Request:
 
 
 _ASKING_NOTHING: Mapping[str, tuple[Any, ...]] = {
-    "store": (False,),
+    "store": (False, True),
     "background": (False,),
     "truncation": ("disabled",),
     "context_management": ([],),
     "stream_options": ({}, {"include_obfuscation": False}),
 }
-"""Fields that no other family has, with the values under which none would miss them."""
+"""Fields that no other family has, with the values under which none would miss them. What is to be stored, the gateway
+stores."""
 
 
 def _messages(top: Fields) -> list[Message]:

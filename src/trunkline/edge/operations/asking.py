@@ -44,7 +44,8 @@ def passed(call: Call) -> tuple[bytes, Headers]:
         headers = [field for field in call.headers if field[0] in api.forward]
         names = {name for name, _ in headers}
         headers += [field for field in api.defaults if field[0] not in names]
-    return api.dialect.patch(call.body, target.model, call.peek, target.quirks), headers
+    body = call.follows.body(target.name) if call.follows is not None else call.body
+    return api.dialect.patch(body, target.model, call.peek, target.quirks), headers
 
 
 def translated(call: Call, request: Request, write: Write) -> tuple[bytes, Headers]:
