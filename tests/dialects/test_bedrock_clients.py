@@ -237,6 +237,8 @@ async def test_boto3_invokes_every_family(gateway: Running, model: str, body: di
     client = bedrock(gateway)
     answer = await asyncio.to_thread(client.invoke_model, modelId=model, body=json.dumps(body))
     said = json.loads(answer["body"].read())
+    told = answer["ResponseMetadata"]["HTTPHeaders"]
+    assert ("x-amzn-bedrock-input-token-count" in told) == model.startswith("sim-bedrock")
     content = said["content"] if body is CLAUDE else said["output"]["message"]["content"]
     assert content[0]["text"]
 

@@ -81,8 +81,8 @@ class Generate:
         body = flow.feed(data) + flow.eof()
         if flow.error is not None:
             raise flow.error
-        lost = flow.lost if isinstance(flow, Translation) else None
-        reply = Reply(flow, body=body, headers=_lost_in_answer(lost))
+        headers = _lost_in_answer(flow.lost) if isinstance(flow, Translation) else _told(response.headers)
+        reply = Reply(flow, body=body, headers=headers)
         if flow.usage is None:
             reply.usage = call.api.dialect.usage_of(response.headers)
         return reply
@@ -119,7 +119,12 @@ def _content_type(headers: Headers) -> bytes:
     return next((value.strip().lower() for name, value in headers if name == b"content-type"), b"")
 
 
-def _lost_in_answer(lost: list[str] | None) -> Headers:
+def _told(headers: Headers) -> Headers:
+    """What the provider says of an answer beside its body: Bedrock's invoked models count nowhere else."""
+    return [field for field in headers if field[0].startswith(b"x-amzn-bedrock-")]
+
+
+def _lost_in_answer(lost: list[str]) -> Headers:
     if not lost:
         return []
     return [(b"x-trunkline-lost-answer", ", ".join(dict.fromkeys(lost)).encode("ascii", "backslashreplace"))]
