@@ -147,7 +147,7 @@ class Gateway:
         await self.conversation.aclose(ShuttingDown("This gateway shut down before the answer was complete."))
         if self._simulator_close is not None:
             await self._simulator_close()
-        self._upstream.close()
+        await self._upstream.aclose()
         await self.transport.aclose()
         if self.shipper is not None and not self.shipper.stop(SHIPPING_TIME):
             log.warning("the journal keeps entries that did not reach the database: the next start ships them")

@@ -140,7 +140,7 @@ async def test_a_closed_one_leaves_nothing_behind() -> None:
     renewed = Renewed(above.fetch, lambda: 0.0, fetching.renewed)
     waiting = asyncio.create_task(fetching.renewed.get())
     await settle()
-    renewed.close()
+    await renewed.aclose()
     with pytest.raises(asyncio.CancelledError):
         await waiting
 

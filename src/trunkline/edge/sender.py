@@ -82,10 +82,10 @@ class Sender:
             response.close()
         return data
 
-    def close(self) -> None:
+    async def aclose(self) -> None:
         """No credential is renewed any more."""
         for wallet in self._wallets.values():
-            wallet.close()
+            await wallet.aclose()
 
     async def _signed(self, call: Call, origin: Origin, request: Outgoing) -> Response:
         """By whichever of the provider's credentials is next."""

@@ -41,6 +41,6 @@ class Upstream:
         call.api = target.api(call.surface.dialect, operation, call.peek)
         return await self._operations[operation](call)
 
-    def close(self) -> None:
+    async def aclose(self) -> None:
         """No credential is renewed any more."""
-        self._sender.close()
+        await self._sender.aclose()

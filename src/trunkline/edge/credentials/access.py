@@ -46,8 +46,8 @@ class Access:
         """The provider refused it: whether there is something else to show. Raises CredentialUnavailable."""
         return await self._source.renew(shown.used)
 
-    def close(self) -> None:
-        self._source.close()
+    async def aclose(self) -> None:
+        await self._source.aclose()
 
 
 class Shown(Struct, frozen=True):

@@ -31,7 +31,7 @@ FORCED_EVERY = 5.0
 
 
 class Closed(Protocol):
-    def close(self) -> None: ...
+    async def aclose(self) -> None: ...
 
 
 class Held(Struct, Generic[T], frozen=True):
@@ -81,12 +81,13 @@ class Renewed(Generic[T]):
             return False
         return (await self._renewal()).value != used
 
-    def close(self) -> None:
+    async def aclose(self) -> None:
         if self._task is not None:
             self._task.cancel()
+            await asyncio.wait([self._task])
         for each in self._beneath:
             if each is not None:
-                each.close()
+                await each.aclose()
 
     async def _renewal(self) -> Held[T]:
         """The fetch that is under way, or a new one; a call that goes away does not end it for the others."""

@@ -7,6 +7,7 @@ failure than the file's or the program's name: what a command writes on its way 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -41,7 +42,7 @@ class Source(Protocol[T_co]):
         """The provider refused `used`: whether there is something else to try now."""
         ...
 
-    def close(self) -> None: ...
+    async def aclose(self) -> None: ...
 
 
 class Fixed:
@@ -56,7 +57,7 @@ class Fixed:
     async def renew(self, used: object) -> bool:
         return False
 
-    def close(self) -> None:
+    async def aclose(self) -> None:
         pass
 
 
@@ -85,7 +86,7 @@ class FromFile:
         self._looked = float("-inf")
         return await self.get() != used
 
-    def close(self) -> None:
+    async def aclose(self) -> None:
         pass
 
     async def _look(self) -> None:
@@ -140,7 +141,8 @@ async def output(command: tuple[str, ...]) -> str:
         raise CredentialUnavailable(f"the command {name}: its output {error}") from None
     finally:
         if process.returncode is None:
-            os.killpg(process.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
+                os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
     if status != 0:
         raise CredentialUnavailable(f"the command {name} ended with status {status}")

@@ -59,9 +59,9 @@ class Wallet:
         assert failure is not None
         raise failure
 
-    def close(self) -> None:
+    async def aclose(self) -> None:
         for access in self._accesses:
-            access.close()
+            await access.aclose()
 
     async def _once(self, call: Call, access: Access, request: Outgoing, ask: Ask, explain: Explain) -> Response:
         """One credential; once more where it was refused and there is a newer one of it."""
