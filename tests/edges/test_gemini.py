@@ -88,6 +88,30 @@ async def test_a_chat_with_tools_goes_on_over_two_turns(run: Running, target: st
     await asyncio.to_thread(talk)
 
 
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("target", [*TARGETS, "sim-bedrock"])
+async def test_signed_thoughts_come_back_over_two_turns(run: Running, target: str, streamed: bool) -> None:
+    """The simulator verifies every signature, as the services do."""
+
+    def talk() -> None:
+        from google.genai import types
+
+        declared = types.Tool(function_declarations=[types.FunctionDeclaration(**TOOL)])
+        thinking = types.ThinkingConfig(include_thoughts=True, thinking_level=types.ThinkingLevel.LOW)
+        config = types.GenerateContentConfig(tools=[declared], thinking_config=thinking, max_output_tokens=4000)
+        keeping = client(run)
+        chat = keeping.chats.create(model=f"{target}/sim-thinker", config=config)
+        answers = list(chat.send_message_stream("weather?")) if streamed else [chat.send_message("weather?")]
+        parts = [part for answer in answers for part in answer.candidates[0].content.parts]
+        assert any(part.thought for part in parts)
+        (call,) = [part for part in parts if part.function_call]
+        assert call.thought_signature
+        result = types.Part.from_function_response(name=call.function_call.name, response={"output": "sunny"})
+        assert "sunny" in chat.send_message(result).text
+
+    await asyncio.to_thread(talk)
+
+
 @pytest.mark.parametrize("target", GOOGLES)
 async def test_openais_sdk_talks_to_gemini(run: Running, target: str) -> None:
     from openai import AsyncOpenAI
