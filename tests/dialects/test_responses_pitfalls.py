@@ -223,6 +223,24 @@ def test_o5_usage_counts_in_an_answer_that_is_cut_short_by_its_limit() -> None:
     assert [event.reason for event in events if isinstance(event, Finished)] == ["length"]
 
 
+def test_an_item_that_ends_as_another_than_it_began_breaks_nothing() -> None:
+    """A host's mistake: what it says at the end has no part to go to."""
+    ends = {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "hm"}]}
+    begun = {"type": "web_search_call", "id": "ws_1", "status": "in_progress"}
+    done = {"type": "response.completed", "response": {"id": "resp_1", "status": "completed"}}
+    events = heard(
+        sse(
+            CREATED,
+            {"type": "response.output_item.added", "output_index": 0, "item": begun},
+            {"type": "response.output_item.done", "output_index": 0, "item": ends},
+            done,
+        )
+    )
+    assert isinstance(events[-1], Finished)
+    for client in (CHAT, MESSAGES):
+        assert "hm" not in json.dumps(told(client, events))
+
+
 # ── Tools, effort, limits ──────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -383,6 +401,10 @@ def _calling(client: Dialect, call_id: str) -> bytes:
         ({"input": [{"type": "reasoning", "summary": ["x"]}]}, "input[0].summary[0]"),
         ({"input": "x", "tools": [{"name": "f"}]}, "tools[0].type"),
         ({"input": "x", "tool_choice": "maybe"}, "tool_choice"),
+        (
+            {"input": "x", "tool_choice": {"type": "allowed_tools", "mode": "auto", "tools": ["f"]}},
+            "tool_choice.tools[0]",
+        ),
         ({"input": "x", "text": {"format": {"type": "yaml"}}}, "text.format.type"),
         ({"input": "x", "reasoning": {"effort": 3}}, "reasoning.effort"),
         ({"input": "x", "max_output_tokens": "9"}, "max_output_tokens"),

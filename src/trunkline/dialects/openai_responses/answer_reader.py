@@ -221,9 +221,9 @@ class AnswerReader(PieceReader):
                 self._unsaid(item, index, out)
         elif self._slot != (index, None):
             return
-        elif kind == "reasoning":
+        elif kind == self._kind == "reasoning":
             self._reasoned(item, out)
-        elif (call := _CALLS.get(str(kind))) is not None:
+        elif (call := _CALLS.get(str(kind))) is not None and call[0] == self._kind:
             if not self._said and (text := item.get(call[1])):
                 out.append(ArgumentsDelta(self._part, _string(text)))
         elif self._kind == "opaque":

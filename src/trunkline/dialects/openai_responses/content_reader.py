@@ -60,7 +60,10 @@ def _image(fields: Fields) -> Part | None:
     if url is None and file_id is None:
         raise BadRequest(f"{fields.at} needs image_url or file_id.", param=fields.at)
     source: Source = read_link(url, fields.path("image_url")) if url is not None else FileId(file_id or "")
-    return Image(source, fields.get("detail", str), extra=fields.rest(), at=fields.at)
+    detail = fields.get("detail", str)
+    return Image(
+        source, None if detail == "auto" else detail, extra=fields.rest(), at=fields.at
+    )  # the SDK must say one
 
 
 def _file(fields: Fields) -> Part | None:

@@ -158,7 +158,8 @@ def _allowed(request: Request, value: dict[str, Any]) -> ToolChoice:
     if mode not in {"auto", "required"}:
         path = fields.path("mode")
         raise BadRequest(f"{path} must be auto or required, not {mode!r}.", param=path)
-    tools = [Fields(dict(item), fields.path(f"tools[{i}]")) for i, item in enumerate(fields.need("tools", list))]
+    items = [dict(item) if type(item) is dict else item for item in fields.need("tools", list)]
+    tools = [Fields(item, fields.path(f"tools[{i}]")) for i, item in enumerate(items)]
     if any(tool.left.get("type") not in {"function", "custom"} for tool in tools):
         request.aside["tool_choice"] = value
     named = tuple(str(tool.left.get("name") or tool.need("type", str)) for tool in tools)
