@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from trunkline.dialects import anthropic, gemini, openai_chat
+from trunkline.dialects import anthropic, composed, gemini, openai_chat
 from trunkline.dialects.base import Dialect
 
-DIALECTS: dict[str, Dialect] = {each.name: each for each in (openai_chat.DIALECT, anthropic.DIALECT, gemini.DIALECT)}
+DIALECTS: dict[str, Dialect] = {
+    each.name: each
+    for each in (openai_chat.DIALECT, anthropic.DIALECT, gemini.DIALECT, composed.CONVERSE, composed.INVOKE)
+}

@@ -14,6 +14,7 @@ FAMILIES: dict[str, tuple[tuple[str, str], ...]] = {
     "anthropic": (("anthropic", "messages"),),
     "gemini": (("gemini", "enerateContent"), ("vertex", "enerateContent")),
     "bedrock": (("bedrock", "converse"),),
+    "bedrock_invoke": (("bedrock", "invoke"),),
 }
 """Dialect to the recordings that speak it: provider, and a part of the endpoint's name."""
 EACH = 60

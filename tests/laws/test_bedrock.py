@@ -277,7 +277,7 @@ def test_no_request_is_more_than_a_bad_one(dialect: Dialect, body: bytes) -> Non
     with suppress(BadRequest):
         peek = dialect.peek(body, Addressed("m"))
         request = dialect.read_request(body, peek)
-        CONVERSE.write_request(request, CLAUDE, Quirks(), [])
+        assert json.loads(CONVERSE.write_request(request, CLAUDE, Quirks(), []))["messages"]
     with suppress(BadRequest):
         CONVERSE.read_count_request(body, Peek("m"))
 
