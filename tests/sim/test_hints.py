@@ -42,6 +42,20 @@ def test_a_call_written_out_gives_its_arguments(text: str, found: dict[str, Any]
     assert hints.arguments(text, "add", {"a": {}, "b": {}}) == found
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('use add({"b": "x (y)"})', {"b": "x (y)"}),
+        ("add({}) now", {}),
+        ('add({"a": 1}, 2)', None),
+        ('add({"a": }) and add([1])', None),
+        ('madd({"a": 1})', None),
+    ],
+)
+def test_a_call_written_out_with_an_object_gives_all_its_arguments(text: str, found: dict[str, Any] | None) -> None:
+    assert hints.all_arguments(text, "add") == found
+
+
 def test_quoted_texts_are_in_order_and_an_apostrophe_is_none() -> None:
     assert hints.quoted("""I don't see 'one' or "two" or 'one', it's 'Ärger'""") == ["one", "two", "Ärger"]
 

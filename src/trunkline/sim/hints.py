@@ -3,6 +3,7 @@
 get_weather …call/use…      the tool's name, and one of these words: it is to be called
 …weather…?                  a question that has every word after `get_`: likewise
 add(3, "x")                 a call written out: its arguments, in the order of the schema's properties
+add({"a": 3, "b": "x"})     the same by name: these and no others, where the optional ones would do harm
 'text' or "text"            quoted: what strings in the arguments say, or the keys of a JSON object
 """
 
@@ -16,6 +17,7 @@ MAX_PROMPT = 20_000
 """Characters of a prompt that are looked at."""
 
 _ORDERS = frozenset({"call", "Call", "use", "Use"})
+_READER = json.JSONDecoder()
 _QUOTED = re.compile(r"""(?<!\w)(?:'([^'\n]{1,100})'|"([^"\n]{1,100})")(?!\w)""")
 
 
@@ -38,6 +40,18 @@ def arguments(text: str, tool: str, properties: dict[str, Any]) -> dict[str, Any
     except ValueError:
         return {}
     return dict(zip(properties, values, strict=False))
+
+
+def all_arguments(text: str, tool: str) -> dict[str, Any] | None:
+    """The arguments of the first call of this tool that is written out with a JSON object, which is all of them."""
+    written = re.search(rf"(?<![\w.]){re.escape(tool)}\((?=\{{)", text[:MAX_PROMPT])
+    if written is None:
+        return None
+    try:
+        values, end = _READER.raw_decode(text[:MAX_PROMPT], written.end())
+    except ValueError:
+        return None
+    return values if text[end : end + 1] == ")" else None
 
 
 def quoted(text: str) -> list[str]:

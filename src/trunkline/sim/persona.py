@@ -155,11 +155,18 @@ def _calls(ask: Ask) -> list[Part]:
 def _call(tool: Tool, ask: Ask) -> Part:
     if tool.free_form:
         return Part("tool", pieces(f"simulated input: {_quote(ask.text)}"), tool.name, free_form=True)
-    said = hints.quoted(ask.text)
+    arguments = hints.all_arguments(ask.text, tool.name)
+    if arguments is None:
+        arguments = _arguments(tool, ask.text)
+    return Part("tool", pieces(json.dumps(arguments, ensure_ascii=False, separators=(",", ":"))), tool.name)
+
+
+def _arguments(tool: Tool, text: str) -> dict[str, Any]:
+    """Arguments that satisfy the tool's schema and say what the prompt says."""
+    said = hints.quoted(text)
     arguments = schemas.example(tool.schema, tool.name, strings=said[0] if said else None)
     arguments = arguments if isinstance(arguments, dict) else {}
-    arguments |= hints.arguments(ask.text, tool.name, tool.schema.get("properties") or {})
-    return Part("tool", pieces(json.dumps(arguments, ensure_ascii=False, separators=(",", ":"))), tool.name)
+    return arguments | hints.arguments(text, tool.name, tool.schema.get("properties") or {})
 
 
 def _structured(ask: Ask) -> str:
