@@ -39,6 +39,7 @@ from trunkline.state.journal import FileJournal
 from trunkline.state.keyring import MemoryKeyRing
 from trunkline.state.location import locate
 from trunkline.state.meters import ProcessMeters
+from trunkline.state.responses_durable import DurableResponses
 from trunkline.state.responses_memory import MemoryResponses
 from trunkline.state.shipper import Shipper
 
@@ -71,6 +72,7 @@ class Gateway:
         self.ring = MemoryKeyRing()
         self.shipper: Shipper | None = None
         self.journal: FileJournal | None = None
+        self.responses: DurableResponses | None = None
         journal: Journal = Forgetful()
         if config.state.durable is not None:
             journal = self.journal = FileJournal(Path(config.state.directory) / "journal")
@@ -107,12 +109,18 @@ class Gateway:
                 "/metrics": Metrics(lambda: exposition(self.meters.total()), auth.identify, config.admin_key),
             },
             below={**{f"{page}/": models for page in MODEL_PAGES}, "/admin/": admin},
+            behind=lambda: self.conversation.runs.active,
         )
         self._loader = threading.Thread(target=self._load, name="trunkline-loader", daemon=True)
         self._simulator_close: Callable[[], Awaitable[None]] | None = None
 
     def _responses(self) -> Responses:
-        return MemoryResponses(self.config.responses.memory, time.time)
+        """What remembers answers."""
+        if self.shipper is None:
+            return MemoryResponses(self.config.responses.memory, time.time)
+        self.responses = DurableResponses(Path(self.config.state.directory) / "responses", self.shipper, time.time)
+        self.shipper.also("responses", self.responses.ship)
+        return self.responses
 
     @classmethod
     async def start(cls, config: Config) -> Gateway:
@@ -155,6 +163,8 @@ class Gateway:
             self._loader.join(LOADING_TIME)
         if self.journal is not None:
             self.journal.close()
+        if self.responses is not None:
+            self.responses.close()
 
     def status(self) -> dict[str, Any]:
         """What /readyz shows."""

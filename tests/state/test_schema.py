@@ -128,3 +128,21 @@ def test_the_sqlite_files_are_private(tmp_path: Path) -> None:
     assert modes["a.db"] == modes["a.db.secret"] == "0o600"
     assert set(modes.values()) == {"0o600"}
     database.close()
+
+
+def test_a_database_of_the_version_before_gets_what_is_new_and_keeps_what_it_has(url: str) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    database = Database(locate(url))
+    config = Config()
+    config.set_main_option("script_location", "trunkline.state:migrations")
+    config.set_main_option("path_separator", "os")
+    with database.write() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+    Ledger(database).append([entry("req_1")])
+    assert [migrate(database), migrate(database)] == ["upgraded", "current"]
+    assert Ledger(database).find("req_1") == entry("req_1")
+    assert set(schema.metadata.tables) <= set(shape(database))
+    database.close()

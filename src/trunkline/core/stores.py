@@ -96,6 +96,14 @@ class Responses(Protocol):
         """Raises StoreUnavailable; nothing is forgotten for certain then."""
         ...
 
+    def interrupt(self, key: str, id: str) -> bool:
+        """Ask whoever makes this answer to end it; False where that is nobody within reach."""
+        ...
+
+    def interrupted(self, key: str, id: str) -> bool:
+        """Whether somebody has asked for that, of us; once."""
+        ...
+
 
 class KeyAdmin(Protocol):
     """Keys in the database, as those who manage them see them. Slow: for threads. All raise StoreError."""

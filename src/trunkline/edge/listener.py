@@ -59,17 +59,17 @@ class Listener(uvicorn.Server):
             return
         self._edge.draining = True
         self._drain_until = time.monotonic() + self._settings.drain_timeout
-        log.info("stopping: %d calls are in work", self._edge.in_flight)
+        log.info("stopping: %d calls are in work", self._edge.busy)
 
     async def on_tick(self, counter: int) -> bool:
         if self._supervisor not in (None, os.getppid()) and self._drain_until is None:
             log.error("the supervisor is gone: this worker stops")
             self.handle_exit(signal.SIGTERM, None)
         if self._drain_until is not None:
-            if self._edge.in_flight == 0:
+            if not self._edge.busy:
                 self.should_exit = True
             elif time.monotonic() >= self._drain_until:
-                log.warning("stopping: %d calls did not finish in time and are cut", self._edge.in_flight)
+                log.warning("stopping: %d calls did not finish in time and are cut", self._edge.busy)
                 for task in list(self.server_state.tasks):
                     task.cancel(ShuttingDown("This gateway shut down before the answer was complete."))
                 self.should_exit = True

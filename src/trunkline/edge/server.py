@@ -52,7 +52,7 @@ _BOOLEANS = {b"1": True, b"true": True, b"0": False, b"false": False}
 
 class Edge:
     """`handle` is the pipeline; `pages` maps paths to other endpoints, `below` the beginnings of paths
-    (`/admin/`)."""
+    (`/admin/`); `behind` tells how many calls go on whose answer has gone out."""
 
     def __init__(
         self,
@@ -60,16 +60,23 @@ class Edge:
         settings: ServerSettings,
         pages: dict[str, Page],
         below: dict[str, Page],
+        behind: Callable[[], int] = lambda: 0,
     ) -> None:
         self._handle = handle
         self._settings = settings
         self._pages = pages
         self._below = below
+        self._behind = behind
         self._ids = os.urandom(6).hex()
         self._count = 0
         self.pinger = Pinger(settings.ping_interval)
         self.draining = False
         self.in_flight = 0
+
+    @property
+    def busy(self) -> int:
+        """Calls that a stop waits for."""
+        return self.in_flight + self._behind()
 
     def __call__(self, scope: Any, receive: Receive, send: Send) -> Awaitable[None]:
         surface = fixed(scope["path"])

@@ -34,6 +34,13 @@ class MemoryResponses:
     async def forget(self, key: str, id: str) -> None:
         self._drop(key, id)
 
+    def interrupt(self, key: str, id: str) -> bool:
+        """What is remembered here, is made here: nobody else could be asked."""
+        return False
+
+    def interrupted(self, key: str, id: str) -> bool:
+        return False
+
     def _drop(self, key: str, id: str) -> None:
         kept = self._kept.pop((key, id), None)
         if kept is not None:

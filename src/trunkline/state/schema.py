@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 """Every Alembic revision, oldest first: known here so that a start need not import Alembic to find nothing to do."""
 
 HEAD = REVISIONS[-1]
@@ -81,6 +81,19 @@ ledger = sa.Table(
 
 # The one index that every row pays for: usage is asked for by time first, whatever it is grouped by.
 sa.Index("ix_ledger_at", ledger.c.at)
+
+responses = sa.Table(
+    "responses",
+    metadata,
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("expires_at", sa.Double, nullable=False),
+    sa.Column("data", sa.LargeBinary, nullable=False),
+)
+"""What is remembered of the Responses API, by the key that asked and the answer's id. `data` is a whole
+`core.stores.Kept`, compressed: text in it that others wrote need not be any that a database takes."""
+
+sa.Index("ix_responses_expires_at", responses.c.expires_at)
 
 meta = sa.Table(
     "meta",

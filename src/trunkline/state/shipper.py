@@ -101,7 +101,7 @@ class Shipper:
         self._decoder = msgspec.json.Decoder(Entry)
         self._keys_job = _Job("keys", self._refresh_keys, self._settings)
         self._ledger_job = _Job("ledger", self._ship, self._settings)
-        self._jobs = (self._keys_job, self._ledger_job)
+        self._jobs = [self._keys_job, self._ledger_job]
         self._thread = threading.Thread(target=self._run, name="trunkline-shipper", daemon=True)
         self._stopping = threading.Event()
         self.opened = threading.Event()
@@ -113,6 +113,10 @@ class Shipper:
         self._shipped = 0
         self._rejected = 0
         self._drained = False
+
+    def also(self, name: str, action: Callable[[Database], None]) -> None:
+        """Do this again and again too, with the opened database; once more at the end. Call it before `start`."""
+        self._jobs.append(_Job(name, lambda: action(self._open_database()), self._settings))
 
     def start(self) -> None:
         """Begin; once only. Call it when the server is listening."""
@@ -130,6 +134,11 @@ class Shipper:
         self._thread.join(timeout)
         self.opened.set()
         return self._drained
+
+    @property
+    def database(self) -> Database | None:
+        """Once it is open."""
+        return self._database if self._opened is not None else None
 
     @property
     def keys(self) -> KeyStore | None:
@@ -153,6 +162,9 @@ class Shipper:
                 self._attempt_if_due(job)
             self._stopping.wait(max(0.0, min(job.due for job in self._jobs) - time.monotonic()))
         self._drained = self._drain()
+        for job in self._jobs:
+            if job not in (self._keys_job, self._ledger_job) and time.monotonic() < self._deadline:
+                self._attempt(job)
         if self._database is not None:
             self._database.close()
 
@@ -214,6 +226,11 @@ class Shipper:
             self._opened = Ledger(self._database), keys, secret
             self.opened.set()
         return self._opened
+
+    def _open_database(self) -> Database:
+        self._open()
+        assert self._database is not None
+        return self._database
 
     def _refresh_keys(self) -> None:
         """Load the keys again if any has changed."""

@@ -40,7 +40,7 @@ class Conversation:
         self._store = store
         self._settings = settings
         self._clock = clock
-        self.runs = Runs(settings, self._keep)
+        self.runs = Runs(settings, self._keep, store.interrupted)
         self._retrieval = Retrieval(store, self.runs)
 
     async def __call__(self, call: Call, proceed: Handler) -> Reply:

@@ -36,6 +36,8 @@ from trunkline.stages.conversation.settings import ResponsesSettings
 
 log = logging.getLogger("trunkline.calls")
 
+LISTENING = 0.05
+"""Seconds between looks for what other processes ask."""
 LINGERING = 64
 """Finished answers whose events are kept, the latest."""
 
@@ -247,11 +249,14 @@ class Run:
 
 
 class Runs:
-    """All of them. `keep` puts the state of one where other processes find it."""
+    """All of them in this process. `keep` puts the state of one where others find it."""
 
-    def __init__(self, settings: ResponsesSettings, keep: Keep) -> None:
+    def __init__(self, settings: ResponsesSettings, keep: Keep, interrupted: Callable[[str, str], bool]) -> None:
         self._settings = settings
         self._keep = keep
+        self._interrupted = interrupted
+        """Whether another process asks to end the answer of this key and id."""
+        self._listening: asyncio.Task[None] | None = None
         self._runs: dict[tuple[str, str], Run] = {}
         """Those at work, and the last that ended."""
 
@@ -275,6 +280,8 @@ class Runs:
         run.reply = run.accepted(streamed)
         run.task = asyncio.create_task(run.play(ask))
         run.task.add_done_callback(self._ended)
+        if self._listening is None:
+            self._listening = asyncio.create_task(self._listen())
         return run.reply
 
     def find(self, kept: Kept) -> Run | None:
@@ -283,6 +290,15 @@ class Runs:
     def drop(self, run: Run) -> None:
         """Forget a run that has ended."""
         self._runs.pop((run.key, run.id), None)
+
+    async def _listen(self) -> None:
+        """While there is anything to end, look whether another process asks for it."""
+        while self.active:
+            await asyncio.sleep(LISTENING)
+            for run in list(self._runs.values()):
+                if not run.over and self._interrupted(run.key, run.id):
+                    await run.cancel()
+        self._listening = None
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if (mistake := task.exception()) is not None:
@@ -298,3 +314,5 @@ class Runs:
             task.cancel(error)
         if tasks:
             await asyncio.wait(tasks)
+        if self._listening is not None:
+            self._listening.cancel()

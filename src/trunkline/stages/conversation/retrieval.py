@@ -5,6 +5,7 @@ The gateway's own copy answers. Only to delete, the provider is asked too: what 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qs
@@ -17,11 +18,13 @@ from trunkline.core.pipeline import Handler
 from trunkline.core.reply import Reply
 from trunkline.core.stores import Kept, Responses
 from trunkline.dialects.openai_responses.remembered import listed, read_answer
-from trunkline.stages.conversation.background import Runs, Told
+from trunkline.stages.conversation.background import LISTENING, Runs, Told
 
 MAX_PAGE = 100
 """Items of one page (OpenAI API reference, "List input items")."""
 
+LOOKS = 40
+"""How often to look whether another process has ended an answer."""
 MAX_PARAMETERS = 64
 """Of a query."""
 
@@ -70,7 +73,7 @@ class Retrieval:
             await run.cancel()
             return _whole(run.response)
         if kept.running:
-            raise _elsewhere()
+            return _whole((await self._ended_elsewhere(kept)).response)
         answer = read_answer(kept.response)
         if answer is None or not answer.background:
             raise BadRequest("Cannot cancel a synchronous response.")
@@ -82,10 +85,23 @@ class Retrieval:
         if run is not None:
             await run.cancel()
             self._runs.drop(run)
+        elif kept.running:
+            await self._ended_elsewhere(kept)
         if kept.native:
             await _delete_there(call, kept, proceed)
         await self._store.forget(kept.key, kept.id)
         return _whole(_encode({"id": kept.id, "object": "response", "deleted": True}))
+
+    async def _ended_elsewhere(self, kept: Kept) -> Kept:
+        """What another process made of it, once that has ended it for us. Raises Elsewhere."""
+        now: Kept | None = kept
+        if self._store.interrupt(kept.key, kept.id):
+            for _ in range(LOOKS):
+                await asyncio.sleep(LISTENING)
+                now = await self._store.find(kept.key, kept.id)
+                if now is None or not now.running:
+                    return now or kept
+        raise _elsewhere()
 
 
 def _elsewhere() -> Elsewhere:
