@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from trunkline.dialects import anthropic, composed, gemini, openai_chat
+from trunkline.dialects import anthropic, composed, gemini, openai_chat, openai_responses
 from trunkline.dialects.base import Dialect
 
 DIALECTS: dict[str, Dialect] = {
     each.name: each
-    for each in (openai_chat.DIALECT, anthropic.DIALECT, gemini.DIALECT, composed.CONVERSE, composed.INVOKE)
+    for each in (
+        openai_chat.DIALECT,
+        openai_responses.DIALECT,
+        anthropic.DIALECT,
+        gemini.DIALECT,
+        composed.CONVERSE,
+        composed.INVOKE,
+    )
 }

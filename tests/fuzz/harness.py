@@ -1,8 +1,8 @@
 """What a fuzzer does to a dialect: everything that bytes from outside can reach, and what reads its result.
 
-The first byte of an input chooses the action, the second the size of the pieces that a stream comes in; the rest is
-the body. Nothing but the declared errors may come out: a client's mistake as `ClientError`, an upstream's as
-`UpstreamError`.
+The first byte of an input chooses the action; the second the size of the pieces that a stream comes in, the model that
+is asked and how the client's stream is framed; the rest is the body. Nothing but the declared errors may come out: a
+client's mistake as `ClientError`, an upstream's as `UpstreamError`.
 """
 
 from __future__ import annotations
@@ -14,11 +14,21 @@ from trunkline.core.errors import ClientError, UpstreamError
 from trunkline.core.events import Event
 from trunkline.core.request import Request
 from trunkline.dialects.base import Dialect, Envelope, Quirks
+from trunkline.dialects.bedrock import eventstream
 
 MAX_BODY = 64 * 1024
 """Bytes of an input: what is larger takes long and finds no more."""
-MODEL = "m"
-ADDRESSED = Addressed(MODEL)
+MODELS: tuple[tuple[str, Quirks], ...] = (
+    ("m", Quirks()),
+    ("anthropic.claude-opus-5", Quirks(adaptive_thinking=True, system_turns=True, prefill=False)),
+    ("amazon.nova-pro-v1:0", Quirks(signed_calls=True, media_results=True, efforts=("low", "high"))),
+    ("meta.llama4", Quirks(json_schema=False, thinking_budget=True, json_with_tools=False, counts_whole=False)),
+    ("gpt-6", Quirks(encrypted_thoughts=True, drop=frozenset({"temperature", "stop", "output"}))),
+)
+"""Who is asked: together they take every way of writing a request."""
+FRAMINGS = ("", "array", "nova")
+"""How a client may want its answer; a dialect that has one way alone does not look."""
+ADDRESSED = Addressed(MODELS[0][0])
 
 Action = Callable[[Dialect, list[Dialect], bytes, int], None]
 
@@ -28,46 +38,64 @@ def pieces(data: bytes, size: int) -> Iterable[bytes]:
     return [data[at : at + size] for at in range(0, len(data), size)] if size else [data]
 
 
-def requests(dialect: Dialect, others: list[Dialect], body: bytes, _size: int) -> None:
+def requests(dialect: Dialect, others: list[Dialect], body: bytes, size: int) -> None:
     peek = dialect.peek(body, ADDRESSED)
-    _write(dialect.read_request(body, peek), others)
+    request = dialect.read_request(body, peek)
+    for other in others:
+        _write(other.write_request, request, size)
     dialect.patch(body, "another", peek, Quirks())
 
 
-def count_requests(dialect: Dialect, _others: list[Dialect], body: bytes, _size: int) -> None:
-    dialect.read_count_request(body, dialect.peek(body, ADDRESSED))
-
-
-def _write(request: Request, others: list[Dialect]) -> None:
+def count_requests(dialect: Dialect, others: list[Dialect], body: bytes, size: int) -> None:
+    request = dialect.read_count_request(body, dialect.peek(body, ADDRESSED))
     for other in others:
-        lost: list[str] = []
-        try:
-            other.write_request(request, MODEL, Quirks(), lost)
-        except ClientError:
-            pass
+        _write(other.write_count_request, request, size)
+
+
+def _write(write: Callable[[Request, str, Quirks, list[str]], bytes], request: Request, size: int) -> None:
+    model, quirks = MODELS[size % len(MODELS)]
+    try:
+        write(request, model, quirks, [])
+    except (ClientError, NotImplementedError):  # a dialect without an endpoint that counts says so
+        pass
 
 
 def streams(dialect: Dialect, others: list[Dialect], data: bytes, size: int) -> None:
     reader = dialect.reader(True)
     events = [event for piece in pieces(data, size) for event in reader.feed(piece)] + list(reader.eof())
-    _retell(events, others, stream=True)
+    _retell(events, others, True, size)
 
 
-def answers(dialect: Dialect, others: list[Dialect], data: bytes, _size: int) -> None:
+def answers(dialect: Dialect, others: list[Dialect], data: bytes, size: int) -> None:
     reader = dialect.reader(False)
-    _retell([*reader.feed(data), *reader.eof()], others, stream=False)
+    _retell([*reader.feed(data), *reader.eof()], others, False, size)
 
 
-def _retell(events: list[Event], others: list[Dialect], stream: bool) -> None:
+def _retell(events: list[Event], others: list[Dialect], stream: bool, size: int) -> None:
     for other in others:
-        writer = other.writer(Envelope(stream, model=MODEL))
+        writer = other.writer(Envelope(stream, model="m", framing=FRAMINGS[size % len(FRAMINGS)]))
         for event in events:
             writer.feed(event)
         writer.eof()
 
 
+def frames(dialect: Dialect, others: list[Dialect], data: bytes, size: int) -> None:
+    """Lines of a name and a payload, as frames with the right checksums: no fuzzer guesses those."""
+    if dialect.stream_type("") == eventstream.CONTENT_TYPE:
+        framed = b"".join(map(_frame, data.split(b"\n")))
+        streams(dialect, others, framed, size)
+        stream_taps(dialect, others, framed, size)
+
+
+def _frame(line: bytes) -> bytes:
+    name, _, payload = line.partition(b" ")
+    make = eventstream.exception if name.endswith(b"Exception") else eventstream.event
+    return make(name[:99].decode(errors="replace"), payload)
+
+
 def stream_taps(dialect: Dialect, _others: list[Dialect], data: bytes, size: int) -> None:
-    tap = dialect.tap(dialect.peek(b'{"model":"m","messages":[],"stream":true}', Addressed(MODEL, stream=True)))
+    addressed = Addressed("m", True, FRAMINGS[size % len(FRAMINGS)])
+    tap = dialect.tap(dialect.peek(b'{"model":"m","messages":[],"stream":true}', addressed))
     for piece in pieces(data, size):
         tap.feed(piece)
     tap.eof()
@@ -96,6 +124,7 @@ ACTIONS: dict[str, Action] = {
     "request": requests,
     "count request": count_requests,
     "stream": streams,
+    "frames": frames,
     "answer": answers,
     "stream tap": stream_taps,
     "answer tap": answer_taps,

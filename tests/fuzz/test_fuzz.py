@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.corpus.exchanges import needs_recordings
 from tests.fuzz.dialects import DIALECTS
+from tests.fuzz.harness import ACTIONS
+from tests.fuzz.seeds import seeds
 
 RUNS = 4000
 ROOT = Path(__file__).parents[2]
@@ -24,3 +27,11 @@ def test_no_input_brings_out_an_undeclared_error(dialect: str, tmp_path: Path) -
     )
     assert done.returncode == 0, done.stderr[-4000:]
     assert f"number_of_executed_units: {RUNS}" in done.stderr
+
+
+@needs_recordings
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_the_seeds_begin_every_action(dialect: str) -> None:
+    begun = {data[0] for data in seeds(dialect)}
+    assert begun == set(range(len(ACTIONS)))
+    assert len(list(seeds(dialect))) > 80
