@@ -78,8 +78,6 @@ class _Writer:
                 self._usage = event
             case Finished():
                 self._finished.append(event)
-                if not self._parts.own and event.extra:
-                    self.lost += event.extra
             case CitationDelta():
                 self.lost.append("citations")
             case Opaque(data) if not self._parts.own:

@@ -217,8 +217,21 @@ def settled(parts: list[Part]) -> list[Part]:
                 if (maker, signature) in seen:
                     continue
                 seen.add((maker, signature))
+                if isinstance(part, Thinking) and maker != NAME:
+                    _gather(out, part)
         out.append(part)
     return out
+
+
+def _gather(parts: list[Part], thought: Thinking) -> None:
+    """What a stream brought in pieces before its signature: to who signed it, it is one thought. (With a call it came
+    whole, and the pieces are the same once more.) Google's own may stay as they are."""
+    pieces = ""
+    while parts and isinstance(piece := parts[-1], Thinking) and piece.signature is None and not piece.extra:
+        parts.pop()
+        pieces, thought.at = piece.text + pieces, piece.at
+    if pieces != thought.text:
+        thought.text = pieces + thought.text
 
 
 def identify(calls: list[ToolCall], position: int) -> None:
