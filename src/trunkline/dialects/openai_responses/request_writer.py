@@ -49,6 +49,7 @@ _unknown_here, _ALL_UNSET = attrgetter(*_UNKNOWN_HERE), (None,) * len(_UNKNOWN_H
 
 _THOUGHTS_SHOWN = frozenset({"reasoning", "thinking"})
 """What a client that can see thoughts calls its wish for them; chat's `reasoning_effort` asks for effort alone."""
+_THINKING = frozenset({"enabled", "adaptive"})
 
 _LEAST_TOKENS = 16
 """The service refuses a smaller `max_output_tokens`."""
@@ -124,7 +125,7 @@ class _RequestWriter:
         summary = reasoning.summary
         effort = reasoning.effort if self.own else effort_of(reasoning)
         if not self.own:
-            if summary is None and name in _THOUGHTS_SHOWN and reasoning.display != "omitted" and effort != "none":
+            if summary is None and effort != "none" and self._shows(reasoning):
                 summary = "auto"
             if effort is not None:
                 effort, changed = nearest(effort, self.quirks.efforts)
@@ -132,6 +133,12 @@ class _RequestWriter:
             if reasoning.budget is not None:
                 self.lost.append(f"{name}.budget_tokens")
         return _set(effort=effort, summary=summary)
+
+    def _shows(self, reasoning: Reasoning) -> bool:
+        """Whether the client wants to see thoughts: it says so, or its family's always do who ask for thinking."""
+        if reasoning.display is not None:
+            return reasoning.display != "omitted"
+        return reasoning.mode in _THINKING or self.request.name_of("reasoning") in _THOUGHTS_SHOWN
 
     def _envelope(self, out: Json) -> None:
         request = self.request
