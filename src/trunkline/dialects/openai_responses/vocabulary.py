@@ -65,6 +65,7 @@ def signed(item_id: str, encrypted: str) -> str:
 
 
 def unsigned(signature: str) -> tuple[str, str]:
-    """(id, encrypted content) of what `signed` made. The content is base64url, so it holds no colon."""
-    item_id, _, encrypted = signature.rpartition(":")
-    return item_id, encrypted
+    """(id, encrypted content) of what `signed` made. An id holds no colon; the content does where another gateway has
+    sealed it. What is no such pair is all content."""
+    item_id, colon, encrypted = signature.partition(":")
+    return (item_id, encrypted) if colon else ("", signature)
