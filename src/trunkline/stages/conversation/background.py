@@ -167,10 +167,14 @@ class Run:
         return Accepted(Told(self), body=self.response)
 
     async def cancel(self) -> None:
-        """End it, if it has not ended; return once it has."""
+        await self.end(ClientGone("The response was cancelled.", code="response_cancelled"))
+
+    async def end(self, error: GatewayError) -> None:
+        """With this error, if it has not ended; return once it has."""
         if not self.over:
-            self.task.cancel(ClientGone("The response was cancelled.", code="response_cancelled"))
+            self.task.cancel(error)
         await asyncio.wait([self.task])
+        self._break_off(error)  # a task that is cancelled before it has begun says nothing
 
     # ── What the upstream says ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -301,7 +305,7 @@ class Runs:
         self._listening = None
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        if (mistake := task.exception()) is not None:
+        if not task.cancelled() and (mistake := task.exception()) is not None:
             log.error("a mistake of the gateway's own, in the background", exc_info=mistake)
         ended = [run for run in self._runs.values() if run.over]
         for run in ended[:-LINGERING]:
@@ -309,10 +313,6 @@ class Runs:
 
     async def aclose(self, error: GatewayError) -> None:
         """End those at work, with this error; return once they have."""
-        tasks = [run.task for run in self._runs.values() if not run.over]
-        for task in tasks:
-            task.cancel(error)
-        if tasks:
-            await asyncio.wait(tasks)
+        await asyncio.gather(*(run.end(error) for run in self._runs.values() if not run.over))
         if self._listening is not None:
             self._listening.cancel()
