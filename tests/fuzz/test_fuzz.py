@@ -11,10 +11,10 @@ import pytest
 
 from tests.corpus.exchanges import needs_recordings
 from tests.fuzz.dialects import DIALECTS
-from tests.fuzz.harness import ACTIONS
+from tests.fuzz.harness import ACTIONS, one_input, seed
 from tests.fuzz.seeds import seeds
 
-RUNS = 4000
+RUNS = 2000
 ROOT = Path(__file__).parents[2]
 
 
@@ -27,6 +27,18 @@ def test_no_input_brings_out_an_undeclared_error(dialect: str, tmp_path: Path) -
     )
     assert done.returncode == 0, done.stderr[-4000:]
     assert f"number_of_executed_units: {RUNS}" in done.stderr
+
+
+FOUND = [
+    ("bedrock", "count request", '{"input":{"invokeModel":{"body":"ÉeyJ9"}}}'),
+    ("gemini", "request", '{"contents":[{"parts":[{"text":"a","thoughtSignature":"dGwxÉ"}]}]}'),
+]
+"""What the fuzzer brought out once."""
+
+
+@pytest.mark.parametrize(("dialect", "action", "body"), FOUND)
+def test_what_was_found_stays_mended(dialect: str, action: str, body: str) -> None:
+    one_input(DIALECTS[dialect], list(DIALECTS.values()), seed(action, body.encode()))
 
 
 @needs_recordings

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Callable
 
 from trunkline.core.errors import BadRequest
@@ -21,6 +20,7 @@ def read_count_request(body: bytes, model: str, invoked: Callable[[bytes, str], 
         raise BadRequest("input must have the field converse or invokeModel.", param="input")
     text = Fields(wanted.need("invokeModel", dict), "input.invokeModel").need("body", str)
     try:
-        return invoked(base64.b64decode(text, validate=True), model)
-    except binascii.Error as error:
+        body = base64.b64decode(text, validate=True)
+    except ValueError as error:
         raise BadRequest("input.invokeModel.body must be base64.", param="input.invokeModel.body") from error
+    return invoked(body, model)
