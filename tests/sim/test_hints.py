@@ -60,13 +60,27 @@ def test_quoted_texts_are_in_order_and_an_apostrophe_is_none() -> None:
     assert hints.quoted("""I don't see 'one' or "two" or 'one', it's 'Ärger'""") == ["one", "two", "Ärger"]
 
 
+async def test_a_call_written_out_with_an_object_is_made_alone(openai: AsyncOpenAI) -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}, "b": {"type": "integer"}}}
+    tools: Any = [{"type": "function", "function": {"name": name, "parameters": schema}} for name in ("minus", "add")]
+    answer = await openai.chat.completions.create(
+        model="sim-small",
+        messages=[{"role": "user", "content": 'use add({"b": 2}), or call minus'}],
+        tools=tools,
+    )
+    [call] = answer.choices[0].message.tool_calls or []
+    assert call.type == "function"
+    assert (call.function.name, call.function.arguments) == ("add", '{"b":2}')
+
+
 async def test_prompts_steer_arguments_and_objects(openai: AsyncOpenAI) -> None:
     properties = {"name": {"type": "string"}, "age": {"type": "integer"}}
-    function = {"name": "add", "parameters": {"type": "object", "properties": properties, "required": ["name", "age"]}}
+    schema = {"type": "object", "properties": properties, "required": ["name", "age"]}
+    tools: Any = [{"type": "function", "function": {"name": "add", "parameters": schema}}]
     answer = await openai.chat.completions.create(
         model="sim-small",
         messages=[{"role": "user", "content": "use the tool add for '你好'"}],
-        tools=[{"type": "function", "function": function}],  # type: ignore[list-item]
+        tools=tools,
     )
     [call] = answer.choices[0].message.tool_calls or []
     assert call.type == "function"

@@ -27,7 +27,7 @@ def ask_of(body: Json, turn: Turn) -> Ask:
     tools, choice, named = _choice(body)
     return Ask(
         model=turn.name,
-        text=next((text for one in reversed(contents) if one.get("role") != "model" and (text := _text(one))), ""),
+        text=_last_said(contents),
         tools=tools,
         choice=choice,
         named=named,
@@ -41,6 +41,18 @@ def ask_of(body: Json, turn: Turn) -> Ask:
         filtered="filtered" in turn.cues,
         length=turn.length,
     )
+
+
+def _last_said(contents: list[Json]) -> str:
+    """What the user said last, in however many contents in a row."""
+    said: list[str] = []
+    for content in reversed(contents):
+        if content.get("role") == "model":
+            if said:
+                break
+        elif text := _text(content):
+            said.append(text)
+    return " ".join(reversed(said))
 
 
 def thinks(config: Json, turn: Turn) -> bool:

@@ -3,7 +3,7 @@
 get_weather …call/use…      the tool's name, and one of these words: it is to be called
 …weather…?                  a question that has every word after `get_`: likewise
 add(3, "x")                 a call written out: its arguments, in the order of the schema's properties
-add({"a": 3, "b": "x"})     the same by name: these and no others, where the optional ones would do harm
+add({"a": 3, "b": "x"})     the same by name: this call and no other, with these arguments and no others
 'text' or "text"            quoted: what strings in the arguments say, or the keys of a JSON object
 """
 

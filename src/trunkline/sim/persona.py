@@ -146,10 +146,16 @@ def _calls(ask: Ask) -> list[Part]:
         chosen = [tool for tool in ask.tools if tool.name == ask.named]
     else:
         answered = ask.results and ask.choice == "auto"
-        chosen = [] if answered else [tool for tool in ask.tools if hints.names(ask.text, tool.name)]
+        chosen = [] if answered else _wanted(ask)
         if ask.choice == "required" and not chosen:
             chosen = ask.tools[:1]
     return [_call(tool, ask) for tool in (chosen if ask.parallel else chosen[:1])]
+
+
+def _wanted(ask: Ask) -> list[Tool]:
+    """The tools that the prompt asks for; where it writes out whole calls, those alone."""
+    written = [tool for tool in ask.tools if hints.all_arguments(ask.text, tool.name) is not None]
+    return written or [tool for tool in ask.tools if hints.names(ask.text, tool.name)]
 
 
 def _call(tool: Tool, ask: Ask) -> Part:

@@ -18,12 +18,13 @@ from trunkline.sim.signer import Signer
 Json = dict[str, Any]
 
 FIELDS = frozenset({
-    "access_programs", "background", "background_options", "context_management", "conversation", "image", "include",
-    "input", "instructions", "max_output_tokens", "max_tool_calls", "metadata", "model", "moderation",
-    "parallel_tool_calls", "previous_response_id", "prompt", "prompt_cache_key", "prompt_cache_options",
+    "access_programs", "background", "background_options", "client_metadata", "context_management", "conversation",
+    "image", "include", "input", "instructions", "max_output_tokens", "max_tool_calls", "metadata", "model",
+    "moderation", "parallel_tool_calls", "previous_response_id", "prompt", "prompt_cache_key", "prompt_cache_options",
     "prompt_cache_retention", "reasoning", "safety_identifier", "service_tier", "store", "stream", "stream_options",
     "temperature", "text", "tool_choice", "tools", "top_logprobs", "top_p", "truncation", "user",
 })  # fmt: skip
+"""`client_metadata` is in no description; Codex sends it to OpenAI with every request."""
 COUNT_FIELDS = frozenset({
     "conversation", "input", "instructions", "model", "parallel_tool_calls", "personality", "previous_response_id",
     "reasoning", "text", "tool_choice", "tools", "truncation",
