@@ -49,6 +49,8 @@ class Peek(Struct):
     """As in `Addressed`."""
     addressed: bool = False
     """The path names the model: the body need not."""
+    plain: bool = False
+    """The conversation is known to hold nothing but text."""
     tools: bool = False
     """Chat: whether there are any, and how hard the model shall think about them. Some models answer that in another
     of OpenAI's dialects alone."""

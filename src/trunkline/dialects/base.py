@@ -109,6 +109,8 @@ class Dialect(Protocol):
 
     name: str
     """Two dialects of one name differ in the request's envelope alone: between them the bytes pass."""
+    id_headers: tuple[bytes, ...] = (b"x-request-id", b"request-id")
+    """Where the family's SDK looks for a request's id."""
     ping: bytes
     """What is sent into a silent stream so that nothing in between thinks it dead; b"" where nothing may be."""
 
@@ -161,6 +163,10 @@ class Dialect(Protocol):
 
     def error_headers(self, error: GatewayError) -> Headers:
         """What the family says of an error in header fields."""
+        return []
+
+    def told_beside(self, headers: Headers) -> Headers:
+        """The header fields of an upstream's answer that belong to it, for a client of the same dialect."""
         return []
 
     def usage_of(self, headers: Headers) -> Usage | None:

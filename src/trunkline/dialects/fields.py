@@ -24,6 +24,8 @@ _NAMES = {
     dict: "an object",
     list: "an array",
 }
+TYPED = b'"type"'
+"""In chat and Messages bodies whatever is no plain text says its type: one without this holds nothing else."""
 _decode = msgspec.json.Decoder().decode
 
 

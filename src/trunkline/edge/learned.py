@@ -53,6 +53,9 @@ class Lessons:
     def __init__(self) -> None:
         self._known: OrderedDict[Key, list[Lesson]] = OrderedDict()
 
+    def __len__(self) -> int:
+        return len(self._known)
+
     def of(self, key: Key, now: float) -> list[Refused]:
         lessons = self._known.get(key)
         if lessons is None:
@@ -83,37 +86,37 @@ class Lessons:
         return out
 
 
-class LearningSender:
-    """A sender that leaves out what the target has refused before, and asks again where it refuses something new."""
+class Learner:
+    """Leaves out what the target has refused before, and asks again where it refuses something new."""
 
     def __init__(self, sender: Sender, lessons: Lessons) -> None:
         self._sender = sender
         self._lessons = lessons
 
-    async def body(self, call: Call, response: Response) -> bytes:
-        return await self._sender.body(call, response)
+    def taught(self, call: Call, headers: Headers, body: bytes) -> bytes:
+        """The body without what is known to be refused."""
+        if self._lessons:
+            for refused in self._lessons.of(_key(call, headers), asyncio.get_running_loop().time()):
+                body = _accepted(call, body, refused) or body
+        return body
 
-    async def send(self, call: Call, path: bytes, headers: Headers, body: bytes, method: bytes = b"POST") -> Response:
-        """As `Sender.send`."""
-        key = _key(call, headers)
+    async def again(self, call: Call, path: bytes, headers: Headers, body: bytes, error: UpstreamError) -> Response:
+        """Ask as `Sender.send` does, without what `error` refuses. Raises it where that is not what it says, or may
+        not be."""
         clock = asyncio.get_running_loop().time
-        for refused in self._lessons.of(key, clock()):
-            body = _accepted(call, body, refused) or body
-        tries = 1
-        while True:
+        for _ in range(MAX_TRIES - 1):
+            refused = read_refusal(error)
+            changed = _accepted(call, body, refused) if refused is not None else None
+            if refused is None or changed is None:
+                break
+            self._lessons.add(_key(call, headers), refused, clock())
+            _tried(call, error, clock())
+            body = changed
             try:
-                return await self._sender.send(call, path, headers, body, method)
-            except UpstreamError as error:
-                refused_now = read_refusal(error)
-                if refused_now is None or tries >= MAX_TRIES:
-                    raise
-                changed = _accepted(call, body, refused_now)
-                if changed is None:
-                    raise
-                self._lessons.add(key, refused_now, clock())
-                _tried(call, error, clock())
-                body = changed
-                tries += 1
+                return await self._sender.send(call, path, headers, body)
+            except UpstreamError as next_error:
+                error = next_error
+        raise error
 
 
 def _key(call: Call, headers: Headers) -> Key:

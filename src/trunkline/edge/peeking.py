@@ -35,7 +35,7 @@ def peek(call: Call, max_depth: int) -> Peek | None:
     check_depth(call.body, max_depth)
     if surface.embeds and (form := embeddings.invoked(call.body)) is not None:
         call.surface = structs.replace(surface, operation="embed", form=form)
-    return surface.dialect.peek(call.body, _addressed(call))
+    return surface.dialect.peek(call.body, _addressed(call) if surface.default else call.addressed)
 
 
 def _form(call: Call, boundary: bytes) -> Peek:
@@ -47,7 +47,7 @@ def _form(call: Call, boundary: bytes) -> Peek:
 def _addressed(call: Call) -> Addressed:
     """What path and query say; the endpoint's own model where nobody else names one."""
     surface: Surface = call.surface
-    if not surface.default or call.addressed.model:
+    if call.addressed.model:
         return call.addressed
     try:
         named = _named(call.body).model

@@ -35,10 +35,10 @@ def family(headers: Headers) -> Dialect:
     return next((dialect for telling, dialect in _TELLING if telling & names), openai_chat.DIALECT)
 
 
-def identified(request_id: str) -> Headers:
-    """The header fields in which the families' SDKs look for a request's id."""
+def identified(request_id: str, dialect: Dialect) -> Headers:
+    """The header fields in which the family's SDK looks for a request's id."""
     given = request_id.encode()
-    return [(b"x-request-id", given), (b"request-id", given), (b"x-amzn-requestid", given)]
+    return [(name, given) for name in dialect.id_headers]
 
 
 async def refuse(

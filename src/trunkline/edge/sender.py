@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import asyncio
 
-from msgspec.structs import replace
-
 from trunkline.core.call import Call, Headers
 from trunkline.core.errors import (
     DeadlineExceeded,
@@ -57,11 +55,11 @@ class Sender:
         origin = self._origins.get(provider.name)
         if origin is None:
             origin = self._origins[provider.name] = Origin(provider.scheme, provider.host, provider.port)
-        request = Outgoing(method, authority(origin), path, _fields(provider, headers), body)
+        fields = _fields(provider, headers) if headers else provider.headers
         if provider.credentials:
-            response = await self._signed(call, origin, request)
+            response = await self._signed(call, origin, Outgoing(method, authority(origin), path, fields, body))
         else:
-            response = await self._open(call, origin, request)
+            response = await self._open(call, origin, method, path, fields, body)
         try:
             if response.status >= 400:
                 raise await self._error(call, path, response, [])
@@ -95,22 +93,23 @@ class Sender:
             wallet = self._wallets[provider.name] = Wallet(provider, self._opener)
 
         async def ask(headers: Headers) -> Response:
-            return await self._open(call, origin, replace(request, headers=[*request.headers, *headers]))
+            fields = [*request.headers, *headers]
+            return await self._open(call, origin, request.method, request.path, fields, request.body)
 
         async def explain(response: Response, secrets: list[bytes]) -> UpstreamError:
             return await self._error(call, request.path, response, secrets)
 
         return await wallet.ask(call, request, ask, explain)
 
-    async def _open(self, call: Call, origin: Origin, request: Outgoing) -> Response:
+    async def _open(
+        self, call: Call, origin: Origin, method: bytes, path: bytes, fields: Headers, body: bytes
+    ) -> Response:
         deadline, patience = call.deadline, call.target.provider.timeout
         if patience is not None:
             limit = asyncio.get_running_loop().time() + patience
             deadline = limit if deadline is None else min(limit, deadline)
         try:
-            return await self._transport.send(
-                origin, request.method, request.path, request.headers, request.body, deadline
-            )
+            return await self._transport.send(origin, method, path, fields, body, deadline)
         except TransportError as error:
             raise mapped(error, call.deadline) from error
 

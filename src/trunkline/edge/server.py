@@ -108,7 +108,8 @@ class Edge:
         except Exception:
             log.exception("%s: a mistake of the gateway's own", path, extra={"request_id": request_id})
             error = InternalError(MISTAKE)
-        await refuse(send, error, family(scope["headers"]), identified(request_id), request_id)
+        dialect = family(scope["headers"])
+        await refuse(send, error, dialect, identified(request_id, dialect), request_id)
 
     def _next_id(self) -> str:
         self._count += 1
@@ -250,7 +251,7 @@ def _headers(call: Call, reply: Reply) -> Headers:
 
 def _facts(call: Call) -> Headers:
     """Its id, and what became of the call, as far as it got."""
-    facts = identified(call.id)
+    facts = identified(call.id, call.surface.dialect)
     if call.target is not None:
         facts.append((b"x-trunkline-target", _printable(call.target.name)))
         facts.append((b"x-trunkline-attempts", b"%d" % len(call.attempts)))

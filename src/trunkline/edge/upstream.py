@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from trunkline.core.call import Call, Operation
 from trunkline.core.reply import Reply
-from trunkline.edge.learned import LearningSender, Lessons
+from trunkline.edge.learned import Learner, Lessons
 from trunkline.edge.operations.count import Count
 from trunkline.edge.operations.embed import Embed
 from trunkline.edge.operations.generate import Generate
@@ -25,7 +25,7 @@ class Upstream:
     def __init__(self, transport: Transport, patience: float) -> None:
         sender = self._sender = Sender(transport)
         self.lessons = Lessons()
-        generate = Generate(LearningSender(sender, self.lessons), patience)
+        generate = Generate(sender, Learner(sender, self.lessons), patience)
         self._operations: Mapping[Operation, Do] = {
             "generate": generate,
             "complete": generate,

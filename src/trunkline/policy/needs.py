@@ -171,13 +171,17 @@ class Watch(Struct, frozen=True):
     """Bytes of a body from which on its prompt may be too long."""
     output: int | None
     """Tokens beyond which an answer is too long for some target, and perhaps not for another."""
+    wordless: bool = False
+    """Some target does not answer in text: then the plainest request asks for what it lacks."""
 
-    def suspects(self, body: bytes) -> bool:
-        """Whether this body may ask for what some target lacks."""
+    def suspects(self, body: bytes, plain: bool = False) -> bool:
+        """Whether this body may ask for what some target lacks. `plain`: it holds nothing but text."""
         if self.size is not None and len(body) > self.size:
             return True
-        if any(sign in body for sign in self.signs):
-            return True
+        if not plain or self.wordless:
+            for sign in self.signs:  # a plain loop: a generator costs more than the search
+                if sign in body:
+                    return True
         limit = _LIMIT.search(body) if self.output is not None else None
         return limit is not None and int(limit[1]) > (self.output or 0)
 
@@ -189,7 +193,7 @@ def watch(targets: Iterable[Able]) -> Watch:
     rooms = [ability.input for ability in abilities if ability.input is not None]
     outputs = [ability.output for ability in abilities if ability.output is not None and len(abilities) > 1]
     size = min(rooms) * _BYTES_PER_TOKEN if rooms else None
-    return Watch(tuple(signs), size, min(outputs, default=None))
+    return Watch(tuple(signs), size, min(outputs, default=None), b"" in signs)
 
 
 def choose(targets: Sequence[A], needs: Needs, waived: bool = False) -> tuple[Sequence[A], list[str]]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from urllib.parse import quote, urlsplit
 
-from msgspec import Struct, structs
+from msgspec import Struct, field, structs
 
 from trunkline.core.call import Headers, Operation, Peek
 from trunkline.core.secret import SHORTEST_SECRET, Secret
@@ -100,15 +100,25 @@ class Target(Struct, frozen=True):
     """What is known of the model."""
     ability: Ability
     """What is known to be missing."""
+    chosen: dict[tuple[str, Operation, str], BoundApi] = field(default_factory=dict)
+    """What `api` has answered: by the client's dialect, the operation, and the dialect that tools ask for."""
 
     def api(self, dialect: Dialect, operation: Operation, peek: Peek | None = None) -> BoundApi:
         """The wire format to speak for a client of this dialect: its own if the target has it, so that the bytes can
         pass; else the one that carries thoughts, for a model that has them; else the first that can do the operation;
         else the first. Where the model thinks about tools in one format alone, that one."""
+        by = self.quirks.tools_by if peek is not None and peek.tools and peek.effort != "none" else ""
+        key = dialect.name, operation, by
+        chosen = self.chosen.get(key)
+        if chosen is None:
+            chosen = self.chosen[key] = self._choose(dialect, operation, by)
+        return chosen
+
+    def _choose(self, dialect: Dialect, operation: Operation, by: str) -> BoundApi:
         able = [each for each in self.apis if each.can(operation)] or [*self.apis]
         quirks = self.quirks
-        if quirks.tools_by and peek is not None and peek.tools and peek.effort != "none":
-            able = [each for each in able if each.dialect.name == quirks.tools_by] or able
+        if by:
+            able = [each for each in able if each.dialect.name == by] or able
         own = [each for each in able if each.dialect.name == dialect.name]
         telling = [each for each in able if each.api.thoughts] if quirks.encrypted_thoughts else []
         return (own or telling or able)[0]

@@ -15,7 +15,7 @@ from typing import Protocol
 
 import msgspec
 
-from trunkline.core.call import Attempt, Call
+from trunkline.core.call import Attempt, Call, Peek
 from trunkline.core.errors import (
     ClientError,
     GatewayError,
@@ -58,7 +58,9 @@ class Routing:
 
     async def __call__(self, call: Call, proceed: Handler) -> Reply:
         assert call.peek is not None
-        targets = _remembering(call, self._able(call, call.peek.model, self._resolve(call.peek.model)))
+        targets = self._able(call, call.peek, self._resolve(call.peek.model))
+        if call.follows is not None:
+            targets = _remembering(call, targets)
         last = len(targets) - 1
         for number, target in enumerate(targets):
             call.target, call.api = target, None
@@ -83,14 +85,16 @@ class Routing:
                 return reply
         raise UpstreamTimeout("No target is left.")  # not reached: a model has at least one
 
-    def _able(self, call: Call, model: str, targets: Sequence[Named]) -> Sequence[Named]:
+    def _able(self, call: Call, peek: Peek, targets: Sequence[Named]) -> Sequence[Named]:
         """Those of the targets that can serve. Raises UnsupportedCapability."""
+        model = peek.model
         watched = self._watched.get(model)
         if watched is None:
             if len(self._watched) >= MAX_WATCHED:
                 self._watched.clear()
             watched = self._watched[model] = watch(targets)
-        if call.surface.operation != "generate" or not watched.suspects(call.body):
+        plain = peek.plain and peek.effort is None
+        if call.surface.operation != "generate" or not watched.suspects(call.body, plain):
             return targets
         needs = _needs(call, watched)
         if needs is None:
@@ -129,8 +133,7 @@ class Routing:
 
 def _remembering(call: Call, targets: Sequence[Named]) -> Sequence[Named]:
     """Whoever remembers the conversation that the call goes on with comes first."""
-    if call.follows is None or not (first := call.follows.target):
-        return targets
+    first = call.follows.target if call.follows is not None else ""
     return sorted(targets, key=lambda target: target.name != first)
 
 

@@ -15,7 +15,7 @@ from trunkline.dialects.anthropic.vocabulary import NAME
 from trunkline.dialects.base import Dialect, Envelope, Quirks, Reader, Writer
 from trunkline.dialects.carried import marked
 from trunkline.dialects.counts import read_count
-from trunkline.dialects.fields import Fields, decode_object, missing
+from trunkline.dialects.fields import TYPED, Fields, decode_object, missing
 from trunkline.dialects.whole import WholeTap
 
 __all__ = ["DIALECT", "Anthropic", "api_version"]
@@ -43,12 +43,14 @@ class Anthropic(Dialect):
             seen = _Peek("", top.get("stream", bool))
             seen.model = addressed.model or top.need("model", str)
         model = addressed.model or seen.model or missing("model")
-        return Peek(model, bool(seen.stream) or addressed.stream, include_usage=True)
+        peek = Peek(model, bool(seen.stream) or addressed.stream, include_usage=True)
+        peek.addressed, peek.plain = bool(addressed.model), TYPED not in body
+        return peek
 
     def patch(self, body: bytes, model: str, peek: Peek, quirks: Quirks) -> bytes:
-        if marked(body):
+        if not peek.plain and marked(body):
             return self._unmarked(body, model, peek)
-        if model == peek.model and _peek(body).model:
+        if model == peek.model and not peek.addressed:
             return body
         fields = _fields(body)
         fields["model"] = msgspec.Raw(_encode(model))

@@ -38,6 +38,7 @@ class Bedrock(Dialect):
     """What Converse and InvokeModel share: binary frames, the model in the path, Amazon's errors."""
 
     ping = PING
+    id_headers = (b"x-request-id", b"x-amzn-requestid")
 
     def peek(self, body: bytes, addressed: Addressed = NOWHERE) -> Peek:
         try:
@@ -67,6 +68,10 @@ class Bedrock(Dialect):
 
     def stream_type(self, framing: str) -> bytes:
         return eventstream.CONTENT_TYPE
+
+    def told_beside(self, headers: Headers) -> Headers:
+        """Most makers' invoked models count nowhere else."""
+        return [field for field in headers if field[0].startswith(b"x-amzn-bedrock-")]
 
     def usage_of(self, headers: Headers) -> Usage | None:
         return usage.usage_of(headers)

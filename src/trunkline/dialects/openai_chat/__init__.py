@@ -12,7 +12,7 @@ from trunkline.core.request import Request
 from trunkline.dialects import openai_errors as errors
 from trunkline.dialects.base import Dialect, Envelope, Quirks, Reader, Writer
 from trunkline.dialects.carried import marked
-from trunkline.dialects.fields import Fields, decode_object, missing
+from trunkline.dialects.fields import TYPED, Fields, decode_object, missing
 from trunkline.dialects.openai_chat import answer_reader, answer_writer, request_reader, request_writer, tap
 from trunkline.dialects.openai_chat.vocabulary import NAME
 from trunkline.dialects.whole import WholeTap
@@ -56,12 +56,12 @@ class OpenAIChat(Dialect):
         options = seen.stream_options
         peek = Peek(model, bool(seen.stream), options is not None and bool(options.include_usage), seen.n or 1)
         peek.addressed = bool(addressed.model)
-        if len(seen.tools) > len(_NO_TOOLS):
-            peek.tools, peek.effort = True, seen.reasoning_effort
+        peek.plain = TYPED not in body
+        peek.tools, peek.effort = len(seen.tools) > len(_NO_TOOLS), seen.reasoning_effort
         return peek
 
     def patch(self, body: bytes, model: str, peek: Peek, quirks: Quirks) -> bytes:
-        if marked(body):
+        if not peek.plain and marked(body):
             return self._unmarked(body, model, peek, quirks)
         ask = peek.stream and not peek.include_usage and quirks.stream_usage
         if model == peek.model and not ask and not peek.addressed:

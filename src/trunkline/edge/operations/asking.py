@@ -3,25 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
 from trunkline.core.call import Call, Headers
 from trunkline.core.errors import LossyTranslation, Unsupported
 from trunkline.core.request import Request
 from trunkline.dialects.base import Quirks
-from trunkline.edge.transport.base import Response
 from trunkline.providers.target import BoundApi, Target
-
-
-class Asks(Protocol):
-    """Who sends requests: `Sender`, or one who learns from what it is told."""
-
-    async def send(
-        self, call: Call, path: bytes, headers: Headers, body: bytes, method: bytes = b"POST"
-    ) -> Response: ...
-
-    async def body(self, call: Call, response: Response) -> bytes: ...
-
 
 Write = Callable[[Request, str, Quirks, list[str]], bytes]
 

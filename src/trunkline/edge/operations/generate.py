@@ -9,13 +9,15 @@ from __future__ import annotations
 import asyncio
 
 from trunkline.core.call import Call, Headers
-from trunkline.core.errors import UpstreamBroken
+from trunkline.core.errors import UpstreamBroken, UpstreamError
 from trunkline.core.reply import Flow, Reply
 from trunkline.dialects.base import Envelope
 from trunkline.dialects.custom import CustomReader, custom_names
 from trunkline.edge.flows import Translation
-from trunkline.edge.operations.asking import Asks, is_identity, passed, translated, unsupported
+from trunkline.edge.learned import Learner
+from trunkline.edge.operations.asking import is_identity, passed, translated, unsupported
 from trunkline.edge.operations.body import Body, Nothing
+from trunkline.edge.sender import Sender
 from trunkline.edge.transport.base import Response
 from trunkline.providers.target import BoundApi
 
@@ -24,8 +26,9 @@ class Generate:
     """`patience`: seconds to wait for a stream's first bytes before the answer is committed without them, so that the
     client can be kept alive with pings."""
 
-    def __init__(self, sender: Asks, patience: float) -> None:
+    def __init__(self, sender: Sender, learner: Learner, patience: float) -> None:
         self._sender = sender
+        self._learner = learner
         self._patience = patience
 
     async def __call__(self, call: Call) -> Reply:
@@ -36,7 +39,11 @@ class Generate:
         if path is None:
             raise unsupported(call)
         body, headers = passed(call) if identity else self._translated(call)
-        response = await self._sender.send(call, path, headers, body)
+        body = self._learner.taught(call, headers, body)
+        try:
+            response = await self._sender.send(call, path, headers, body)
+        except UpstreamError as error:
+            response = await self._learner.again(call, path, headers, body, error)
         try:
             return await self._reply(call, identity, response)
         except BaseException as error:
@@ -81,10 +88,11 @@ class Generate:
         body = flow.feed(data) + flow.eof()
         if flow.error is not None:
             raise flow.error
-        headers = _lost_in_answer(flow.lost) if isinstance(flow, Translation) else _told(response.headers)
-        reply = Reply(flow, body=body, headers=headers)
+        spoken = call.api.dialect
+        told = _lost_in_answer(flow.lost) if isinstance(flow, Translation) else spoken.told_beside(response.headers)
+        reply = Reply(flow, body=body, headers=told)
         if flow.usage is None:
-            reply.usage = call.api.dialect.usage_of(response.headers)
+            reply.usage = spoken.usage_of(response.headers)
         return reply
 
     async def _stream(self, call: Call, flow: Flow, response: Response) -> Reply:
@@ -117,11 +125,6 @@ class Generate:
 
 def _content_type(headers: Headers) -> bytes:
     return next((value.strip().lower() for name, value in headers if name == b"content-type"), b"")
-
-
-def _told(headers: Headers) -> Headers:
-    """What the provider says of an answer beside its body: Bedrock's invoked models count nowhere else."""
-    return [field for field in headers if field[0].startswith(b"x-amzn-bedrock-")]
 
 
 def _lost_in_answer(lost: list[str]) -> Headers:
