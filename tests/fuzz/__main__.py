@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import atheris
@@ -15,6 +16,7 @@ import atheris
 with atheris.instrument_imports(include=["trunkline"]):
     from tests.fuzz.dialects import DIALECTS
     from tests.fuzz.harness import MAX_BODY, one_input
+    from trunkline.dialects.base import Dialect
 from tests.fuzz.seeds import seeds
 
 
@@ -37,8 +39,13 @@ def main() -> None:
         flags = [f"-max_len={MAX_BODY}", "-timeout=20", "-rss_limit_mb=3000", "-seed=1", "-print_final_stats=1"]
         flags += [f"-max_total_time={round(options.minutes * 60)}"] if options.minutes else []
         flags += [f"-runs={options.runs}"]
-        atheris.Setup([sys.argv[0], *flags, directory], lambda data: one_input(dialect, others, data))
+        atheris.Setup([sys.argv[0], *flags, directory], partial(_run, dialect, others))
         atheris.Fuzz()
+
+
+def _run(dialect: Dialect, others: list[Dialect], data: bytes) -> None:
+    """The fuzzer wants nothing back."""
+    one_input(dialect, others, data)
 
 
 def _each_in_turn(options: argparse.Namespace) -> int:

@@ -134,14 +134,15 @@ ACTIONS: dict[str, Action] = {
 _LISTED = tuple(ACTIONS.values())
 
 
-def one_input(dialect: Dialect, others: list[Dialect], data: bytes) -> None:
-    """Raises whatever is not declared."""
+def one_input(dialect: Dialect, others: list[Dialect], data: bytes) -> bool:
+    """Whether it was taken rather than refused. Raises whatever is not declared."""
     if len(data) < 2:
-        return
+        return False
     try:
         _LISTED[data[0] % len(_LISTED)](dialect, others, data[2 : MAX_BODY + 2], data[1])
     except (ClientError, UpstreamError):
-        pass
+        return False
+    return True
 
 
 def seed(action: str, body: bytes, size: int = 0) -> bytes:
