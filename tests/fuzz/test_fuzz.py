@@ -30,7 +30,7 @@ def test_no_input_brings_out_an_undeclared_error(dialect: str, tmp_path: Path) -
 
 
 FOUND = [
-    ("bedrock", "count request", '{"input":{"invokeModel":{"body":"ÉeyJ9"}}}'),
+    ("bedrock", "count request", '{"input":{"invokeModel":{"body":"ÉeyJ9"}}}', False),
     ("gemini", "request", '{"contents":[{"parts":[{"text":"a","thoughtSignature":"dGwxÉ"}]}]}', True),
 ]
 """What the fuzzer brought out once, and whether it is taken."""
