@@ -1,12 +1,13 @@
 """Custom tools, whose input is free text, for families that have none.
 
 They become a function with one string, and what the model calls it with becomes free text again on the way back. The
-grammar that an input may have to follow cannot be said: a writer reports it.
+grammar that an input may have to follow binds nobody there: the description tells it, and a writer reports it as lost.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 
@@ -31,9 +32,21 @@ _decode = msgspec.json.Decoder(_Input).decode
 
 def as_function(tool: CustomTool, lost: list[str]) -> Tool:
     """The tool as a function of one string."""
+    description = tool.description
     if tool.format is not None and tool.format.get("type") != "text":
         lost.append(f"{tool.at}.format")
-    return Tool(tool.name, tool.description, _SCHEMA, extra=tool.extra, at=tool.at)
+        description = "\n\n".join(filter(None, (description, _grammar(tool.format))))
+    return Tool(tool.name, description, _SCHEMA, extra=tool.extra, at=tool.at)
+
+
+def _grammar(format_: dict[str, Any]) -> str | None:
+    """What the description says of a grammar. Chat has it in an object of its own."""
+    grammar = format_.get("grammar")
+    told = grammar if isinstance(grammar, dict) else format_
+    definition = told.get("definition")
+    if not isinstance(definition, str):
+        return None
+    return f"`input` must follow this grammar ({told.get('syntax')}), without any wrapping:\n\n{definition}"
 
 
 def custom_names(request: Request | None) -> frozenset[str]:

@@ -13,6 +13,7 @@ from typing import Any
 from trunkline.core.request import CustomTool, ForeignTool, Message, Request, Tool, ToolCall, ToolResult
 from trunkline.dialects.bedrock.families import Family
 from trunkline.dialects.bedrock.vocabulary import NAME, write_cache
+from trunkline.dialects.custom import as_function
 
 _UNKNOWN_TOOL = "tool"
 """The name of a tool of which the history has only the result."""
@@ -49,19 +50,21 @@ class Tooling:
         allowed = choice.allowed if choice is not None else None
         out: list[dict[str, Any]] = []
         for tool in self.request.tools:
-            if isinstance(tool, Tool) and allowed is not None and tool.name not in allowed:
+            if isinstance(tool, Tool | CustomTool) and allowed is not None and tool.name not in allowed:
                 continue
             out += self._tool(tool)
         return out
 
     def _tool(self, tool: Tool | CustomTool | ForeignTool) -> Iterable[dict[str, Any]]:
         """The tool, and its cache point behind it."""
-        if not isinstance(tool, Tool):
-            if isinstance(tool, ForeignTool) and tool.dialect == NAME:
+        if isinstance(tool, ForeignTool):
+            if tool.dialect == NAME:
                 yield tool.data
             else:
                 self.lost.append(tool.at)
             return
+        if isinstance(tool, CustomTool):
+            tool = as_function(tool, self.lost)
         spec: dict[str, Any] = {"name": tool.name}
         if tool.description:
             spec["description"] = tool.description

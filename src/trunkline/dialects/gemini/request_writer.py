@@ -13,6 +13,7 @@ import msgspec
 
 from trunkline.core.request import CustomTool, ForeignTool, Message, Request, Text, Tool, ToolChoice, ToolResult
 from trunkline.dialects.base import Quirks
+from trunkline.dialects.custom import as_function
 from trunkline.dialects.emptied import refuse_emptied
 from trunkline.dialects.gemini.content_writer import ContentWriter, Wire
 from trunkline.dialects.gemini.conversation import Content, contents
@@ -140,13 +141,13 @@ class _RequestWriter:
         built_in: list[Wire] = []
         for tool in self.request.tools:
             match tool:
-                case Tool():
-                    written = self._declaration(tool)
+                case Tool() | CustomTool():
+                    written = self._declaration(as_function(tool, self.lost) if isinstance(tool, CustomTool) else tool)
                     if allowed is None or tool.name in allowed:
                         declared.append(written)
                 case ForeignTool(dialect=dialect, data=data) if dialect == NAME:
                     built_in.append(data)
-                case ForeignTool() | CustomTool():
+                case ForeignTool():
                     self.lost.append(tool.at)
         return ([{"functionDeclarations": declared}] if declared else []) + built_in
 
