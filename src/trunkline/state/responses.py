@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -38,19 +38,22 @@ class ResponseTable:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def save(self, kept: Sequence[Kept]) -> None:
-        """Write these, in one transaction; one of the same key and id is replaced."""
-        rows = [
-            {"key": each.key, "id": each.id, "expires_at": each.expires, "data": packed(each)}
-            for each in {(each.key, each.id): each for each in kept}.values()
-        ]
+    def save(self, kept: Sequence[Kept], still: Callable[[Kept], bool] = lambda kept: True) -> None:
+        """Write these, in one transaction; one of the same key and id is replaced. `still`: whether one is still to be
+        written, asked once the transaction has begun: on SQLite nobody can delete its row before it is there."""
+        rows = {
+            (each.key, each.id): {"key": each.key, "id": each.id, "expires_at": each.expires, "data": packed(each)}
+            for each in kept
+        }
         insert = self._database.insert(schema.responses)
         statement = insert.on_conflict_do_update(
             index_elements=["key", "id"],
             set_={"expires_at": insert.excluded.expires_at, "data": insert.excluded.data},
         )
         with self._database.write() as connection:
-            connection.execute(statement, rows)
+            wanted = [rows[each.key, each.id] for each in kept if still(each)]
+            if wanted:
+                connection.execute(statement, wanted)
 
     def find(self, key: str, id: str) -> Kept | None:
         query = sa.select(schema.responses.c.data).where(_is(key, id))

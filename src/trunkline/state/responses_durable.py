@@ -168,7 +168,8 @@ class DurableResponses:
         """A row before its file is gone; where somebody has deleted the file meanwhile, the row goes too."""
         if not batch:
             return
-        table.save([kept for _, kept in batch])
+        paths = {(kept.key, kept.id): path for path, kept in batch}
+        table.save([kept for _, kept in batch], lambda kept: paths[kept.key, kept.id].exists())
         for path, kept in batch:
             if not self._spool.shipped(path):
                 table.delete(kept.key, kept.id)
