@@ -248,7 +248,7 @@ async def test_without_a_database_what_is_in_files_is_found_and_the_rest_is_said
 async def test_a_database_that_hangs_is_waited_for_no_longer_than_that(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(responses_durable, "PATIENCE", 0.05)
+    monkeypatch.setattr(responses_durable, "OPENING", 0.05)
     opened = Opened(None)
     opened.opened.clear()
     opened.opened.wait = lambda timeout=None: threading.Event().wait(0.5)  # type: ignore[method-assign]

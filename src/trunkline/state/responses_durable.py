@@ -31,6 +31,8 @@ T = TypeVar("T")
 
 PATIENCE = 3.0
 """Seconds that a call waits for the database."""
+OPENING = 10.0
+"""Seconds that it waits for the database to be opened first, after the start."""
 ELSEWHERE = 0.5
 """Seconds after which another machine's answer is in the database, if it is working: twice the shipper's poll."""
 MAX_WAITING = 1024 * 1024 * 1024
@@ -109,11 +111,12 @@ class DurableResponses:
     async def _in_thread(self, action: Callable[[], T]) -> T:
         from sqlalchemy.exc import SQLAlchemyError
 
+        patience = PATIENCE if self._opened.opened.is_set() else OPENING
         waiting = asyncio.get_running_loop().run_in_executor(self._threads, action)
         try:
-            return await asyncio.wait_for(waiting, PATIENCE)
+            return await asyncio.wait_for(waiting, patience)
         except TimeoutError:
-            raise StateUnavailable(f"the database did not answer within {PATIENCE:g} seconds") from None
+            raise StateUnavailable(f"the database did not answer within {patience:g} seconds") from None
         except SQLAlchemyError as error:
             raise StateUnavailable(f"the database cannot be used: {type(error).__name__}") from error
 
@@ -121,7 +124,7 @@ class DurableResponses:
         """In a thread: it may wait for the database to be opened."""
         from trunkline.state.responses import ResponseTable
 
-        self._opened.opened.wait(PATIENCE)
+        self._opened.opened.wait(OPENING)
         database = self._opened.database
         if database is None:
             raise StateUnavailable("the database is not open")
