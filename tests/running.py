@@ -170,7 +170,8 @@ async def child(directory: Path, sections: dict[str, Any] | None, *options: str)
 
 def _environment() -> dict[str, str]:
     """Ours without what would configure a gateway."""
-    return {name: value for name, value in os.environ.items() if not re.search("OPENAI|ANTHROPIC|TRUNKLINE", name)}
+    configures = re.compile("OPENAI|ANTHROPIC|TRUNKLINE|GEMINI|GOOGLE|AWS_|AZURE|_API_KEY|HF_TOKEN")
+    return {name: value for name, value in os.environ.items() if not configures.search(name)}
 
 
 def shipped(directory: Path) -> list[Entry]:
