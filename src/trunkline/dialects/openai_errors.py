@@ -76,7 +76,9 @@ _CODES: dict[Kind, str] = {
 has our own code. Above all an upstream that refuses the gateway's credential is no `invalid_api_key`: the caller would
 replace a key that is good."""
 
-_STATUS: dict[Kind, int] = {"billing": 429, "quota": 429, "content_filter": 400, "context_length": 400}
+_STATUS: dict[Kind, int] = {
+    "authentication": 401, "billing": 429, "quota": 429, "content_filter": 400, "context_length": 400,
+}  # fmt: skip
 """Statuses by which OpenAI's SDK raises the right class; elsewhere the error's own status."""
 
 

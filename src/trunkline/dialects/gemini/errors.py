@@ -77,7 +77,9 @@ _NAMES: Mapping[Kind, str] = {
     "context_length": "INVALID_ARGUMENT",
     "server": "INTERNAL",
 }
-_STATUSES: Mapping[Kind, int] = {"billing": 403, "quota": 429, "content_filter": 400, "context_length": 400}
+_STATUSES: Mapping[Kind, int] = {
+    "authentication": 401, "billing": 403, "quota": 429, "content_filter": 400, "context_length": 400,
+}  # fmt: skip
 """What the kind is called here, whatever status it had elsewhere; every other error keeps its own."""
 
 _RETRY_INFO = "type.googleapis.com/google.rpc.RetryInfo"
