@@ -82,6 +82,32 @@ def test_an_escaped_quote_that_parsers_take_differently_is_refused() -> None:
         list(parts(b"--%b\r\n%b\r\n\r\nx\r\n--%b--\r\n" % (BOUNDARY, line, BOUNDARY), BOUNDARY))
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        # A second field that another parser would see: behind half a line break, or behind a boundary of its own kind.
+        b'--B\nContent-Disposition: form-data; name="x"\r\n\r\nfoo\n--B\nContent-Disposition: form-data; name="model"'
+        b"\n\nother\r\n--B--\r\n",
+        b'--B\r\nContent-Disposition: form-data; name="x"\r\n\r\nfoo\r--B\r\n\r\n--B--\r\n',
+        b'--B\r\nContent-Disposition: form-data; name="x"\r\n\r\nfoo\n--B\r\n\r\n--B--\r\n',
+        b'--B\r\nContent-Disposition: form-data; name="x"\r\n\r\nfoo\r\n--BC\r\nContent-Disposition: form-data; '
+        b'name="model"\r\n\r\nother\r\n--B--\r\n',
+        b'--B\r\nContent-Disposition: form-data; name="x"\r\n\r\nfoo\r\n--B--\r\n--B\r\n',
+        # A second name for one field.
+        b"--B\r\nContent-Disposition: form-data; name=\"x\"; name*=utf-8''model\r\n\r\nfoo\r\n--B--\r\n",
+        b"--B\r\nContent-Disposition: form-data; name*=utf-8''model\r\n\r\nfoo\r\n--B--\r\n",
+        b'--B\r\nContent-Disposition: form-data; name="x"\r\n ; name="model"\r\n\r\nfoo\r\n--B--\r\n',
+        b'--B\r\nContent-Disposition: form-data; name="x"\r\nContent-Disposition: attachment; name="model"\r\n\r\nfoo'
+        b"\r\n--B--\r\n",
+        b'--B\r\nContent-Disposition: form-data; name="x"\nContent-Disposition: form-data; name="model"\r\n\r\nfoo'
+        b"\r\n--B--\r\n",
+    ],
+)
+def test_what_two_parsers_could_take_differently_is_refused(body: bytes) -> None:
+    with pytest.raises(BadRequest, match="multipart form"):
+        list(parts(body, b"B"))
+
+
 def test_a_form_of_too_many_parts_is_refused() -> None:
     with pytest.raises(BadRequest, match="more than 256 parts"):
         list(parts(form([("file", b"")] * 257), BOUNDARY))

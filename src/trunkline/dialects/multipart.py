@@ -4,7 +4,8 @@ A form is not decoded and written anew: a recording of 20 MB passes as it came, 
 replaced are others.
 
 What the gateway reads the provider must read too, or a key could name one model here and get another there. So whatever
-two parsers might take differently is refused: a field that comes twice, a part that says its name twice.
+two parsers might take differently is refused: a field that comes twice, a part that says its name twice or in another
+encoding (`name*`), a header field on several lines, a boundary behind half a line break or with something behind it.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ MAX_VALUE = 4096
 _BOUNDARY = re.compile(
     rb'multipart/form-data\s*;(?:.*?;)?\s*boundary=(?:"([^"]{1,70})"|([^\s;"]{1,70}))(?=[\s;]|$)', re.I
 )
-_DISPOSITION = re.compile(rb"^content-disposition[ \t]*:[ \t]*form-data[ \t]*(;[^\r\n]*)?\r?$", re.I | re.M)
+_DISPOSITION = re.compile(rb"content-disposition[ \t]*:(.*)", re.I | re.S)
+_OF_A_FORM = re.compile(rb"[ \t]*form-data[ \t]*(?=;)", re.I)
 _PARAMETER = re.compile(rb';[ \t]*([\w*-]+)[ \t]*=[ \t]*(?:"([^"]*)"|([^;"\s]*))')
 
 
@@ -35,6 +37,9 @@ class Part(Struct, frozen=True):
     name: bytes
     start: int
     end: int
+
+
+_NAMELESS = "has a part that does not say its name once"
 
 
 def boundary(content_type: bytes | None) -> bytes | None:
@@ -48,8 +53,10 @@ def parts(body: bytes, boundary: bytes) -> Iterator[Part]:
     opening, delimiter = b"--" + boundary, b"\r\n--" + boundary
     if not body.startswith(opening):
         raise _malformed("does not begin with its boundary")
+    if b"\r--" + boundary in body or body.count(b"\n--" + boundary) > body.count(delimiter):
+        raise _malformed("has a boundary that no line break stands before")
     at, count = len(opening), 0
-    while body[at : at + 2] != b"--":
+    while not body.startswith(b"--", at):
         count += 1
         if count > MAX_PARTS:
             raise _malformed(f"has more than {MAX_PARTS} parts")
@@ -59,16 +66,23 @@ def parts(body: bytes, boundary: bytes) -> Iterator[Part]:
             raise _malformed("ends before its last boundary")
         yield Part(_name(body[at:end_of_head]), end_of_head + 4, end)
         at = end + len(delimiter)
+    if body[at + 2 :].strip():
+        raise _malformed("goes on behind its last boundary")
 
 
 def _name(head: bytes) -> bytes:
-    """The name that a part's header fields give it. Raises BadRequest."""
-    said = _DISPOSITION.findall(head)
-    given = [parameter for line in said for parameter in _PARAMETER.findall(line)]
-    names = [quoted or bare for key, quoted, bare in given if key.lower() == b"name"]
-    if len(said) != 1 or len(names) != 1 or b'\\"' in said[0]:
-        raise _malformed("has a part that does not say its name once")
-    found: bytes = names[0]
+    """The name that a part's header fields give it; `head` begins where the boundary ends. Raises BadRequest."""
+    nothing, *lines = head.split(b"\r\n")
+    if nothing or any(line[:1] in (b" ", b"\t") or b"\r" in line or b"\n" in line for line in lines):
+        raise _malformed("has a part whose header fields do not stand on one line each")
+    said = [found[1] for line in lines if (found := _DISPOSITION.fullmatch(line)) is not None]
+    given = [parameter for text in said for parameter in _PARAMETER.findall(text)]
+    names = [(key.lower(), quoted or bare) for key, quoted, bare in given if key.lower().split(b"*")[0] == b"name"]
+    if len(said) != 1 or not _OF_A_FORM.match(said[0]) or b'\\"' in said[0]:
+        raise _malformed(_NAMELESS)
+    if len(names) != 1 or names[0][0] != b"name":
+        raise _malformed(_NAMELESS)
+    found: bytes = names[0][1]
     return found
 
 
