@@ -2,8 +2,8 @@
 
 The price list is a large library (half a second to import), so it is loaded by `load`, in a background thread, after
 the server has begun to listen. Calling it costs 0.3 ms; most prices are rates per token, which may depend on the size
-of the prompt, so those are read once per model and day into integers. The rest (audio, prices by the hour) go to the
-library each time.
+of the prompt, so those are read once per model and day into integers. Sound, and
+prices by the hour, go to the library each time.
 """
 
 from __future__ import annotations
@@ -57,7 +57,20 @@ class Brackets(Struct, frozen=True):
         return self.rates[bisect_left(self.starts, usage.input)].cost(usage)
 
 
-Priced = Brackets | Callable[[Usage], int] | None
+class Priced(Struct, frozen=True):
+    """How a model's calls are priced."""
+
+    exact: Callable[[Usage], int]
+    """By the library: right for all usage, and slow."""
+    brackets: Brackets | None = None
+    """The same for usage without sound, where rates by the token say it all."""
+    sound: bool = False
+    """Sound has a price of its own."""
+
+    def cost(self, usage: Usage) -> int:
+        if self.brackets is None or (self.sound and (usage.input_audio or usage.output_audio)):
+            return self.exact(usage)
+        return self.brackets.cost(usage)
 
 
 class PriceList:
@@ -65,7 +78,7 @@ class PriceList:
 
     def __init__(self) -> None:
         self._library: Any = None
-        self._known: dict[tuple[str, int], tuple[Priced, str]] = {}
+        self._known: dict[tuple[str, int], tuple[Priced | None, str]] = {}
 
     def load(self) -> None:
         """Import the price list. Slow: for a background thread."""
@@ -87,9 +100,12 @@ class PriceList:
         priced, date = known
         if priced is None:
             return None
-        return (priced.cost(entry.usage) if isinstance(priced, Brackets) else priced(entry.usage)), date
+        try:
+            return priced.cost(entry.usage), date
+        except ValueError:  # counts that contradict each other, as only a provider can send them
+            return None
 
-    def _look_up(self, price_model: str, day: int) -> tuple[Priced, str]:
+    def _look_up(self, price_model: str, day: int) -> tuple[Priced | None, str]:
         provider, _, model = price_model.partition(":")
         when = datetime.fromtimestamp(day * _DAY + _DAY / 2, UTC)
         date = when.date().isoformat()
@@ -103,10 +119,15 @@ class PriceList:
             found = price(Usage(input=1))
         except LookupError:
             return None, date
-        if _by_token(found):
-            starts = _starts(found)
-            return Brackets(starts, tuple(_rates(price, start + 1) for start in (0, *starts))), date
-        return (lambda usage: _nano(price(usage).total_price)), date
+
+        def exact(usage: Usage) -> int:
+            return _nano(price(usage).total_price)
+
+        if isinstance(found.model.prices, list):  # it changes with the hour
+            return Priced(exact), date
+        starts = _starts(found)
+        brackets = Brackets(starts, tuple(_rates(price, start + 1) for start in (0, *starts)))
+        return Priced(exact, brackets, _sounds(found)), date
 
     def _usage(self, usage: Usage) -> Any:
         return self._library.Usage(
@@ -117,13 +138,18 @@ class PriceList:
             output_tokens=usage.output,
             input_audio_tokens=usage.input_audio or None,
             output_audio_tokens=usage.output_audio or None,
+            # Nobody says how much of the cached part is sound: the least that the other counts allow.
+            cache_audio_read_tokens=_shared(usage.input_audio, usage.cache_read, usage.input),
         )
 
 
-def _by_token(found: Any) -> bool:
-    """Whether the price is rates per token, the whole day long: no audio, no hours."""
-    audio = any(value is not None and "audio" in name for name, value in vars(found.model_price).items())
-    return not audio and not isinstance(found.model.prices, list)
+def _shared(part: int, other: int, whole: int) -> int | None:
+    """The least that two parts of a whole have in common; None where one of them is empty."""
+    return max(0, part + other - whole) if part and other else None
+
+
+def _sounds(found: Any) -> bool:
+    return any(value is not None and "audio" in name for name, value in vars(found.model_price).items())
 
 
 def _starts(found: Any) -> tuple[int, ...]:
