@@ -79,3 +79,16 @@ async def test_a_stop_waits_for_the_background(tmp_path: Path) -> None:
         assert await run.ended() == 0
     async with child(tmp_path, SIMULATED) as run:
         assert (await shown(run, begun)).json["status"] == "completed"
+
+
+async def test_a_websocket_is_refused_in_words(tmp_path: Path) -> None:
+    upgrade = {
+        "connection": "Upgrade", "upgrade": "websocket", "sec-websocket-version": "13",
+        "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
+    }  # fmt: skip
+    async with child(tmp_path, SIMULATED) as run:
+        answer = await ask(run.port, PATH, headers=upgrade)
+        assert (answer.status, answer.headers["allow"]) == (405, "POST")
+        assert answer.json["error"]["code"] == "method_not_allowed"
+        assert (await ask(run.port, "/healthz")).status == 200
+        assert "upgrade" not in "".join(run.said).lower()

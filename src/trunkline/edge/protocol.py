@@ -206,6 +206,10 @@ class _Bounded(HttpToolsProtocol):
         elif self._head <= 0:
             self._waiting_since = time.monotonic()
 
+    def _unsupported_upgrade_warning(self) -> None:
+        """A request for another protocol is answered as if it had not asked (RFC 9110, section 7.8): that is nothing
+        for the log."""
+
     def send_400_response(self, msg: str) -> None:
         self._end(_NOT_HTTP)
 

@@ -13,6 +13,7 @@ import fcntl
 import os
 import secrets
 from collections.abc import Iterator
+from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 
@@ -24,6 +25,7 @@ _LOCK = "lock"
 _DONE = ".kept"
 _RUNNING = ".running"
 """What runs in the background, as it stands. It is not shipped: its process tells it once more when it is done."""
+_ASIDE = ".new"
 _CANCEL = ".cancel"
 """Another process asks the owner to end what runs."""
 
@@ -35,6 +37,7 @@ class Spool:
 
     def __init__(self, directory: Path) -> None:
         self._root = directory
+        self._running: set[str] = set()
         self._lock: int | None = None
         while self._lock is None:  # until no other process takes the new directory for one left behind
             self._own = directory / f"{os.getpid()}-{secrets.token_hex(4)}"
@@ -43,19 +46,24 @@ class Spool:
 
     def put(self, kept: Kept) -> int:
         """Write it; how many bytes."""
-        name = _name(kept.key, kept.id)
+        path = f"{self._own}/{_name(kept.key, kept.id)}"
         data = msgspec.msgpack.encode(kept)
-        aside = self._own / f"{name}.new"
+        aside = path + _ASIDE
         descriptor = os.open(aside, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_CLOEXEC, 0o600)
         try:
-            with open(descriptor, "wb") as file:
-                file.write(data)
+            _write(descriptor, data)
         except OSError:
-            aside.unlink(missing_ok=True)
+            os.unlink(aside)
             raise
-        os.rename(aside, self._own / (name + (_RUNNING if kept.running else _DONE)))
-        if not kept.running:
-            (self._own / (name + _RUNNING)).unlink(missing_ok=True)
+        finally:
+            os.close(descriptor)
+        os.rename(aside, path + (_RUNNING if kept.running else _DONE))
+        if kept.running:
+            self._running.add(path)
+        elif path in self._running:
+            self._running.discard(path)
+            with suppress(FileNotFoundError):  # deleted by whoever asked for that
+                os.unlink(path + _RUNNING)
         return len(data)
 
     def find(self, key: str, id: str) -> Kept | None:
@@ -147,6 +155,13 @@ class Spool:
 def _name(key: str, id: str) -> str:
     """Ids come from providers and callers: a file's name is none of theirs."""
     return blake2b(f"{key}\0{id}".encode("utf-8", "surrogatepass"), digest_size=20).hexdigest()
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    """All of it. A full disk takes what fits; trying the rest tells why it took no more."""
+    written = 0
+    while written < len(data):
+        written += os.write(descriptor, data[written:] if written else data)
 
 
 def _entries(directory: Path) -> Iterator[os.DirEntry[str]]:
