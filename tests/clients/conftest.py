@@ -15,7 +15,9 @@ from pytest_asyncio import is_async_test
 
 from . import matrix
 from .drivers import KEY, TARGETS, Chat, Driver, Messages
+from .families import Speaker
 from .processes import Servers, servers
+from .speakers import SPEAKERS
 
 CLIENTS = {
     "openai": {"sync": openai.OpenAI, "async": openai.AsyncOpenAI},
@@ -52,7 +54,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Any:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if matrix.cells:
+    if matrix.cells or matrix.families:
         terminalreporter.section("clients and providers")
         for line in matrix.lines():
             terminalreporter.write_line(line)
@@ -92,3 +94,16 @@ def messages(
     driver = Messages(sdks[client], target)
     yield driver
     assert driver.lost == matrix.expected_losses(request, target)
+
+
+@pytest.fixture(scope="session")
+def speakers(running: Servers) -> Iterator[dict[str, Speaker]]:
+    made = {name: make(running.gateway) for name, make in SPEAKERS.items()}
+    yield made
+    for speaker in made.values():
+        speaker.close()
+
+
+@pytest.fixture
+def speaker(speakers: dict[str, Speaker], request: Any) -> Speaker:
+    return speakers[request.param]

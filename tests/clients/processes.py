@@ -19,6 +19,7 @@ PUBLIC = {"chat": "sim", "azure": "sim-azure", "messages": "sim-anthropic"}
 """Public models: `chat-small` and `chat-large` are `sim`'s models of the same name, and so on."""
 
 UPSTREAM_KEY = "sk-upstream-9876543210"
+BEDROCK_KEY = f"bedrock-api-key-{UPSTREAM_KEY}"
 
 PATIENCE = 20.0
 """Seconds for a process to say where it listens."""
@@ -26,7 +27,7 @@ PATIENCE = 20.0
 
 @dataclass(frozen=True)
 class Servers:
-    """Where the two listen. `gateway` serves `sim`, `sim-azure` and `sim-anthropic`, all of them `simulator`."""
+    """Where the two listen. `gateway` serves `sim`, `sim-azure`, `sim-anthropic` and so on, all of them `simulator`."""
 
     simulator: str
     gateway: str
@@ -57,6 +58,9 @@ def _config(simulator: str, directory: Path) -> dict[str, Any]:
             "sim": {"kind": "openai", "base_url": f"{simulator}/v1", "api_key": UPSTREAM_KEY},
             "sim-azure": {"kind": "azure", "endpoint": simulator, "api_key": UPSTREAM_KEY, "api_version": "2024-10-21"},
             "sim-anthropic": {"kind": "anthropic", "base_url": simulator, "api_key": UPSTREAM_KEY},
+            "sim-gemini": {"kind": "gemini", "base_url": simulator, "api_key": UPSTREAM_KEY},
+            "sim-vertex": {"kind": "vertex", "base_url": simulator, "api_key": UPSTREAM_KEY, "project": "simulated"},
+            "sim-bedrock": {"kind": "bedrock", "base_url": simulator, "api_key": BEDROCK_KEY, "region": "us-east-1"},
         },
         "models": {
             f"{name}-{size}": {"targets": [{"target": f"{provider}/{name}-{size}"}]}
