@@ -82,8 +82,8 @@ def _name(head: bytes) -> bytes:
         raise _malformed(_NAMELESS)
     if len(names) != 1 or names[0][0] != b"name":
         raise _malformed(_NAMELESS)
-    found: bytes = names[0][1]
-    return found
+    name: bytes = names[0][1]
+    return name
 
 
 def content_type(boundary: bytes) -> bytes:
