@@ -32,6 +32,14 @@ def asked(running: Servers, model: str, marker: str) -> dict[str, Any]:
             "",
         ),
         ("sim-anthropic/sim-small", "/v1/messages", "x-api-key", ""),
+        ("sim-gemini/sim-small", "/v1beta/models/sim-small:generateContent", "x-goog-api-key", ""),
+        (
+            "sim-vertex/sim-small",
+            "/v1/projects/simulated/locations/global/publishers/google/models/sim-small:generateContent",
+            "authorization",
+            "Bearer ",
+        ),
+        ("sim-bedrock/sim-small", "/model/sim-small/converse", "authorization", "Bearer "),
     ],
 )
 def test_address_and_credential(running: Servers, model: str, path: str, header: str, credential: str) -> None:
@@ -41,6 +49,8 @@ def test_address_and_credential(running: Servers, model: str, path: str, header:
     assert headers[header].startswith(credential)
     assert headers[header].endswith(UPSTREAM_KEY[-4:])  # all that the simulator shows of it
     others = {"authorization", "api-key", "x-api-key", "x-goog-api-key"} - {header}
+    if header == "api-key":
+        others.remove("x-api-key")  # Claude on Foundry reads it, as its SDK sends both
     assert not others & set(headers)
 
 
