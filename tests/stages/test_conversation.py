@@ -386,6 +386,42 @@ async def test_the_background_is_bounded_and_ends_with_the_gateway(begun: bool) 
     assert json.loads((await _kept(desk, queued["id"])).response)["error"]["message"] == "bye"
 
 
+async def test_only_so_many_streams_of_the_background_are_kept(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def done() -> Kept:
+        queued, _ = await desk.call({"input": "one", "background": True}, (*OTHER, "resp_there", [MESSAGE]))
+        kept = await _kept(desk, queued["id"])
+        run = desk.stage.runs.find(kept)
+        assert run is not None
+        await run.task
+        await asyncio.sleep(0)
+        return kept
+
+    one = await done()
+    assert desk.stage.runs.find(one) is not None
+    monkeypatch.setattr("trunkline.stages.conversation.background.LINGERING", 1)
+    two = await done()
+    assert [desk.stage.runs.find(one) is None, desk.stage.runs.find(two) is None] == [True, False]
+    monkeypatch.setattr("trunkline.stages.conversation.background.LINGERING_BYTES", 10)
+    three = await done()
+    assert desk.stage.runs.find(three) is None
+    with pytest.raises(BadRequest, match="no longer kept"):
+        await desk.call(None, surface=SHOW, id=three.id, query=b"stream=true")
+
+
+async def test_an_answer_in_the_background_has_a_largest_size() -> None:
+    desk = Desk(ResponsesSettings(max_size=2048))
+    long = MESSAGE | {"content": [{"type": "output_text", "text": "x" * 3000}]}
+    queued, _ = await desk.call({"input": "one", "background": True}, (*OTHER, "resp_there", [long]))
+    run = desk.stage.runs.find(await _kept(desk, queued["id"]))
+    assert run is not None
+    await run.task
+    assert json.loads(run.response)["status"] == "failed"
+    assert "max_size" in json.loads(run.response)["error"]["message"]
+    assert (await _kept(desk, queued["id"])).running is False
+    with pytest.raises(TooLarge):
+        await desk.call({"input": "x" * 2048, "background": True})
+
+
 @pytest.mark.parametrize("begun", [True, False])
 async def test_the_background_is_cancelled_before_and_after_it_has_begun(desk: Desk, begun: bool) -> None:
     queued, _ = await desk.call({"input": "one", "background": True, "stream": False}, HANGS)

@@ -40,6 +40,8 @@ LISTENING = 0.05
 """Seconds between looks for what other processes ask."""
 LINGERING = 64
 """Finished answers whose events are kept, the latest."""
+LINGERING_BYTES = 64 * 1024 * 1024
+"""Of these events."""
 
 _OURS = frozenset({"response.created", "response.queued", "error"})
 """Events of the upstream that are not told: the first two are ours to say, and an error is in `response.failed`."""
@@ -137,8 +139,10 @@ class Run:
         self._memo = memo
         self._changes = changes | {"id": self.id}
         self._keep = keep
-        self._left = limit
-        """Bytes of events that may still be told."""
+        self._limit = limit
+        """Bytes of events that may be told."""
+        self.size = 0
+        """Bytes of those that have been."""
         envelope = Envelope(stream=True, model=call.peek.model, created=int(call.arrived), request_id=call.id)
         self.response = rewritten(_encode(Output(envelope).response("queued")), **self._changes)
         """As it stands."""
@@ -212,7 +216,9 @@ class Run:
             if not response:
                 self._add(kind, payload)
                 continue
-            self.response = rewritten(response, **self._changes)
+            told = rewritten(response, **self._changes)
+            self._fits(len(told))
+            self.response = told
             if kind in FINAL:
                 self._end()
             self._add(kind, rewritten(payload, response=msgspec.Raw(self.response)))
@@ -242,11 +248,16 @@ class Run:
             reply.body = self.response
         reply.conclude(error)
 
+    def _fits(self, more: int) -> None:
+        """Raises TooLarge: what could not be remembered, nobody could ask for."""
+        if self.size + more > self._limit:
+            raise TooLarge("The conversation is larger than responses.max_size allows.")
+
     def _add(self, kind: str, payload: bytes) -> None:
         event = renumbered(kind, payload, len(self.events))
-        self._left -= len(event)
-        if self._left < 0 and not self.over:
-            raise TooLarge("The answer is larger than responses.max_size allows.")
+        self.size += len(event)
+        if not self.over:
+            self._fits(0)
         self.events.append(event)
         news, self.news = self.news, asyncio.Event()
         news.set()
@@ -269,14 +280,14 @@ class Runs:
         return sum(not run.over for run in self._runs.values())
 
     def begin(self, call: Call, ask: Ask, memo: Memo, changes: dict[str, Any], streamed: bool) -> Reply:
-        """The answer of a call that goes on in the background. Raises Overloaded."""
+        """The answer of a call that goes on in the background. Raises Overloaded, TooLarge."""
         if self.active >= self._settings.max_background:
             raise Overloaded(
                 f"{self._settings.max_background} responses are in the background already (responses.max_background).",
                 code="too_many_background_responses",
                 retry_after=5.0,
             )
-        run = Run(call, memo, changes, self._keep, self._settings.max_size)
+        run = Run(call, memo, changes, self._keep, self._settings.max_size - memo.size)
         self._runs[run.key, run.id] = run
         if call.header(b"x-trunkline-deadline-ms") is None:
             call.deadline = asyncio.get_running_loop().time() + self._settings.background_timeout
@@ -297,19 +308,21 @@ class Runs:
 
     async def _listen(self) -> None:
         """While there is anything to end, look whether another process asks for it."""
-        while self.active:
-            await asyncio.sleep(LISTENING)
-            for run in list(self._runs.values()):
-                if not run.over and self._interrupted(run.key, run.id):
-                    await run.cancel()
-        self._listening = None
+        try:
+            while self.active:
+                await asyncio.sleep(LISTENING)
+                for run in list(self._runs.values()):
+                    if not run.over and self._interrupted(run.key, run.id):
+                        await run.cancel()
+        finally:
+            self._listening = None
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (mistake := task.exception()) is not None:
             log.error("a mistake of the gateway's own, in the background", exc_info=mistake)
         ended = [run for run in self._runs.values() if run.over]
-        for run in ended[:-LINGERING]:
-            self.drop(run)
+        while len(ended) > LINGERING or sum(run.size for run in ended) > LINGERING_BYTES:
+            self.drop(ended.pop(0))
 
     async def aclose(self, error: GatewayError) -> None:
         """End those at work, with this error; return once they have."""

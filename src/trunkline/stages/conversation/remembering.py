@@ -41,6 +41,11 @@ class Memo:
         self._input: list[Raw] = [*before.items, *items] if before is not None else items
         self._makers: Makers = (*before.makers, ("", len(items))) if before is not None else (("", len(items)),)
 
+    @property
+    def size(self) -> int:
+        """Bytes of the items, but for a few."""
+        return sum(len(bytes(item)) + 1 for item in self._input) + 2
+
     def kept(self, response: bytes, *, id: str = "", running: bool = False) -> Kept | None:
         """None where this is no response. `id`: ours, where it is not the upstream's."""
         answer = read_answer(response)
