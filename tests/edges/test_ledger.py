@@ -135,7 +135,7 @@ async def test_a_broken_database_is_seen_in_readyz_and_stops_nothing(tmp_path: P
         entry = await run.entry()
     assert ready.status == 200
     assert ready.json["degraded"] is True
-    assert set(ready.json["state"]["errors"]) == {"keys", "ledger"}
+    assert set(ready.json["state"]["errors"]) == {"keys", "ledger", "responses"}
     assert ready.json["state"]["journal"]["entries"] == 1
     assert entry.status == 200
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -282,3 +283,16 @@ async def test_memory_alone_keeps_the_latest_and_forgets_what_expired() -> None:
     assert await store.find("key_1", "resp_2") is None
     clock.now += 60.0
     assert await store.find("key_1", "resp_1") is None
+
+
+async def test_another_machine_finds_it_as_soon_as_it_is_in_the_database(database: Database, tmp_path: Path) -> None:
+    """Files are this machine's alone; who shares a PostgreSQL looks twice."""
+    here, there = (DurableResponses(tmp_path / name, Opened(database), Clock()) for name in ("here", "there"))
+    here.keep(kept())
+    looking = asyncio.create_task(there.find("key_1", "resp_1"))
+    await asyncio.sleep(0.1)
+    await asyncio.to_thread(here.ship, database)
+    assert await looking == (kept() if database.kind == "postgresql" else None)
+    assert await there.find("key_1", "resp_1") == kept()
+    here.close()
+    there.close()
