@@ -92,6 +92,8 @@ def list_(form: str, config: str | None, database: str | None) -> None:
     headings = ["name", "id", "prefix", "state", "owner", "tags", "models", "created", "expires"]
     now = time.time()
     db.print_table(headings, [_table_row(key, now) for key in found])
+    if not found:
+        click.echo("No keys yet: `trunkline keys create NAME` makes one.", err=True)
 
 
 @keys.command()

@@ -38,9 +38,9 @@ def serve(
 ) -> None:
     """Run the gateway.
 
-    Without --config, the providers come from the usual environment variables (OPENAI_API_KEY, ANTHROPIC_API_KEY,
-    AZURE_OPENAI_API_KEY …), it listens on 127.0.0.1:4000 and asks for no key. With no provider at all, the built-in
-    simulator answers.
+    Without --config, the providers come from the variables that their own SDKs read (OPENAI_API_KEY,
+    ANTHROPIC_API_KEY, GEMINI_API_KEY, AWS_REGION with AWS's credentials …), it listens on 127.0.0.1:4000 and asks for
+    no key. With no provider at all, the built-in simulator answers.
 
     \b
     Examples:
@@ -139,6 +139,7 @@ def _say(config: Config, listening: socket.socket) -> None:
     if not config.providers:
         log.info(
             "no provider is configured, so the built-in simulator answers: %s/v1/models lists its models, sim/…. "
-            "For real ones set OPENAI_API_KEY, ANTHROPIC_API_KEY or AZURE_OPENAI_API_KEY, or write a configuration.",
+            "For real ones set what their own SDKs read (OPENAI_API_KEY, ANTHROPIC_API_KEY, GEMINI_API_KEY, AWS_REGION "
+            "with AWS's credentials …: docs/configuration.md), or write a configuration.",
             url,
         )

@@ -56,8 +56,8 @@ _COUNT = click.IntRange(0)
 def sim(host: str, port: int, **options: Any) -> None:
     """Run a simulated model provider, for trying things out and for tests.
 
-    It speaks the OpenAI, Azure OpenAI and Anthropic wire formats on one port, costs nothing, needs no key (any will
-    do) and says in every answer that it is a simulator.
+    It speaks the wire formats of OpenAI, Azure, Anthropic, Gemini, Vertex AI and Bedrock on one port, costs nothing,
+    needs no key (any will do) and says in every answer that it is a simulator.
 
     \b
     Try it:

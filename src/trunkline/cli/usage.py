@@ -48,6 +48,8 @@ def usage(
     with db.opened(config, database) as (opened, _):
         rows = Ledger(opened).usage(by, start, end)
     {"table": _table, "csv": _csv, "json": _json}[form](by, rows)
+    if not rows:
+        click.echo("No calls in that time. Is this the database of the gateway: --config FILE?", err=True)
 
 
 def _facts(by: tuple[str, ...], row: UsageRow) -> dict[str, Any]:

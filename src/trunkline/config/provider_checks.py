@@ -12,7 +12,7 @@ from trunkline.config.problems import Path
 from trunkline.config.read import Reading
 from trunkline.config.schema import Config
 from trunkline.core.secret import Credential, Secret
-from trunkline.providers.kinds import KINDS, Kind
+from trunkline.providers.kinds import KINDS, Account, Kind
 from trunkline.providers.settings import CredentialSettings, ProviderSettings
 
 Found = Iterator[tuple[Path, str]]
@@ -67,6 +67,13 @@ _CARRIERS = frozenset({"authorization", "x-api-key", "api-key", "x-goog-api-key"
 """Header fields that a credential may become."""
 
 
+_INSTEAD: dict[Account, str] = {
+    "none": "",
+    "entra": "; or tenant_id, client_id and client_secret; or managed_identity: true",
+}
+"""What else will do, of kinds that must have a credential."""
+
+
 def _kinds(config: Config, _: Reading) -> Found:
     for name, provider in config.providers.items():
         at = ("providers", name)
@@ -95,7 +102,7 @@ def _credentials(config: Config, _: Reading) -> Found:
             if not _ways(entry) and kind.account != "aws" and kind.account != "google":
                 yield path, "holds no credential; set api_key"
         if kind.needs_key and kind.account in ("none", "entra") and not _has_any(provider):
-            yield (*at, "api_key"), f"is required for kind {provider.kind}"
+            yield (*at, "api_key"), f"is required for kind {provider.kind}{_INSTEAD[kind.account]}"
 
 
 def _one(path: Path, entry: CredentialSettings, kind: Kind, name: str) -> Found:

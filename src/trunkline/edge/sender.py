@@ -146,7 +146,7 @@ def mapped(error: TransportError, deadline: float | None) -> GatewayError:
 def _told(error: TransportError, deadline: float | None) -> GatewayError:
     match error:
         case ConnectFailed():
-            return UpstreamUnreachable("The provider could not be reached.")
+            return UpstreamUnreachable("The provider could not be reached; the gateway's log says why.")
         case TimedOut() if deadline is not None and asyncio.get_running_loop().time() >= deadline - CLOCK_SLACK:
             return DeadlineExceeded("The call's deadline passed before its answer was complete.")
         case TimedOut():

@@ -30,6 +30,7 @@ from trunkline.core.pipeline import Handler
 from trunkline.core.reply import Reply
 from trunkline.core.usage import NANO
 from trunkline.edge.limits import LARGE, read_body
+from trunkline.edge.nearby import MAX_LENGTH, nearest
 from trunkline.edge.peeking import peek
 from trunkline.edge.pings import Pinger, Streaming
 from trunkline.edge.refusal import MISTAKE, family, identified, refuse
@@ -100,7 +101,9 @@ class Edge:
         )
         try:
             if page is None:
-                raise NotFound("There is nothing at this path. See docs/endpoints.md for what there is.")
+                near = nearest(path, self._pages)
+                hint = f"Did you mean {near}?" if near else "See docs/endpoints.md for what there is."
+                raise NotFound(f"There is nothing at {path[:MAX_LENGTH]}. {hint}")
             await page(scope, receive, send)
             return
         except GatewayError as raised:

@@ -173,7 +173,8 @@ def _ending(path: str) -> str:
     return "" if "{" in ending else ending
 
 
-_FIXED = {surface.path: surface for surface in SURFACES if "{" not in surface.path}
+FIXED = {surface.path: surface for surface in SURFACES if "{" not in surface.path}
+"""By path, those that name no model."""
 _PATTERNS: dict[str, list[_Pattern]] = {}
 """By what a path ends with, so that few are tried: there are dozens."""
 for _surface in SURFACES:
@@ -183,7 +184,7 @@ for _surface in SURFACES:
 
 def fixed(path: str) -> Surface | None:
     """The surface at just this path."""
-    return _FIXED.get(path)
+    return FIXED.get(path)
 
 
 def find(path: str, method: str, query: bytes) -> tuple[Surface, Addressed] | None:

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from trunkline.core.call import Call
 from trunkline.core.errors import ModelNotFound
 from trunkline.policy.needs import Needs, shortfall
+from trunkline.providers.kinds import KINDS
 from trunkline.providers.target import Provider, Target, target
 
 MAX_CACHED = 4096
@@ -62,14 +63,15 @@ class Directory:
         return [each for each in self._providers.values() if each.kind.models and re.match(each.kind.models, model)]
 
     def _hint(self, model: str) -> str:
-        names = self.names()
+        names, known = self.names(), ", ".join(self._providers)
+        provider = model.partition("/")[0]
+        if provider != model and provider in KINDS and provider not in self._providers:
+            return f" There is no provider {provider!r} in this gateway's configuration (providers: {known})."
         near = difflib.get_close_matches(model, names, n=1)
         if near:
             return f" Did you mean {near[0]!r}?"
         listed = "GET /v1/models lists the models; " if names else ""
-        return (
-            f" {listed}a provider's own ids are addressed as provider/model (providers: {', '.join(self._providers)})."
-        )
+        return f" {listed}a provider's own ids are addressed as provider/model (providers: {known})."
 
     def offer(self, needs: Needs, call: Call) -> str | None:
         """The model nearest in name to the one asked for whose targets have all that is needed (one of which that is

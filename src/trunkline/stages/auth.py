@@ -50,15 +50,18 @@ class Auth:
         secret = presented(headers, query)
         if secret is None:
             raise Unauthenticated(
-                "No API key was given. Send it as `Authorization: Bearer <key>` or as `x-api-key: <key>`; AWS's SDKs "
-                "take it as the access key id.",
+                "No API key was given. Send it as `Authorization: Bearer <key>`, or as `x-api-key`, `api-key` or "
+                "`x-goog-api-key`; AWS's SDKs take it as the access key id. `trunkline keys create NAME` makes one.",
                 code="missing_api_key",
             )
         if not ring.loaded:
             await ring.ready()
         key = ring.find(secret)
         if key is None:
-            raise Unauthenticated("This API key is not known here.")
+            raise Unauthenticated(
+                "This API key is not known here. Callers need one of the gateway's own keys (`trunkline keys create "
+                "NAME` makes one), not a provider's."
+            )
         if key.disabled:
             raise Unauthenticated("This API key is disabled.", code="disabled_api_key")
         if key.expires_at is not None and key.expires_at <= self._clock():

@@ -64,7 +64,13 @@ class Google:
 
     async def _of_machine(self) -> tuple[str, float]:
         url = f"http://{self._machine}{_MACHINE_TOKEN}"
-        return token(url, parsed(url, await self._issuer.get(url, {"metadata-flavor": "Google"})))
+        try:
+            answer = await self._issuer.get(url, {"metadata-flavor": "Google"})
+        except CredentialUnavailable as error:
+            raise CredentialUnavailable(
+                f"no service_account is set, there are no default credentials, and {error.detail}"
+            ) from None
+        return token(url, parsed(url, answer))
 
     async def _service_account(self, account: dict[str, Any]) -> tuple[str, float]:
         """A grant that the key has signed, for a token (RFC 7523)."""

@@ -101,7 +101,7 @@ class FromFile:
             return tidy(file.read(MAX_SIZE + 1))
 
     def _failed(self, why: str | None) -> None:
-        detail = f"the file {self._path} {why or 'cannot be read'}"
+        detail = f"the file {self._path} cannot be read: {why}"
         if self._text is None:
             raise CredentialUnavailable(detail)
         log.warning("a credential's file cannot be read, its last text is used: %s", detail)
