@@ -9,8 +9,8 @@ Parse upstream loosely (unknown fields and values pass, missing ones default), e
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Protocol
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
 
 from msgspec import Struct
 
@@ -77,6 +77,8 @@ class Envelope(Struct, frozen=True):
     """The call's own: for an error inside the stream, and the answer's where the upstream gave it none."""
     framing: str = ""
     """How the client wants its stream cut, where its dialect has several ways."""
+    repeated: Mapping[str, Any] = {}
+    """What the answer repeats of the request: see `Dialect.repeats`."""
 
 
 class Reader(Protocol):
@@ -136,6 +138,10 @@ class Dialect(Protocol):
     def tap(self, peek: Peek, request_id: str = "") -> Flow:
         """The identity path: bytes pass, usage is read. `request_id` goes into an error inside the stream."""
         ...
+
+    def repeats(self, body: bytes) -> Mapping[str, Any]:
+        """Settings of a client's request that answers in this dialect repeat, by their names."""
+        return {}
 
     def reader(self, stream: bool) -> Reader: ...
 

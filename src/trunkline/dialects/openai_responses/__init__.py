@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import msgspec
 from msgspec import Struct
 
@@ -14,7 +17,15 @@ from trunkline.dialects.base import Dialect, Envelope, Quirks, Reader, Writer
 from trunkline.dialects.carried import marked
 from trunkline.dialects.counts import read_count
 from trunkline.dialects.fields import Fields, decode_object, missing
-from trunkline.dialects.openai_responses import answer_reader, answer_writer, request_reader, request_writer, tap
+from trunkline.dialects.openai_responses import (
+    answer_reader,
+    answer_writer,
+    request_reader,
+    request_writer,
+    tap,
+    whole_writer,
+)
+from trunkline.dialects.openai_responses.output import repeated
 from trunkline.dialects.openai_responses.vocabulary import NAME
 from trunkline.dialects.whole import WholeTap
 
@@ -70,11 +81,14 @@ class OpenAIResponses(Dialect):
     def tap(self, peek: Peek, request_id: str = "") -> Flow:
         return tap.StreamTap(request_id) if peek.stream else WholeTap(tap.read_whole)
 
+    def repeats(self, body: bytes) -> Mapping[str, Any]:
+        return repeated(body)
+
     def reader(self, stream: bool) -> Reader:
         return answer_reader.AnswerReader(stream)
 
     def writer(self, envelope: Envelope) -> Writer:
-        return answer_writer.StreamWriter(envelope) if envelope.stream else answer_writer.WholeWriter(envelope)
+        return answer_writer.StreamWriter(envelope) if envelope.stream else whole_writer.WholeWriter(envelope)
 
     def read_error(self, status: int, headers: Headers, body: bytes) -> UpstreamError:
         return errors.read_error(status, headers, body)

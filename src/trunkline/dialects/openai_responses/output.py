@@ -1,12 +1,17 @@
 """The items of an answer that is being written, and the response object around them.
 
-What OpenAI's SDK requires of the object is always there. Settings that the service would repeat from the request are
-those of a request that sets none: the client knows what it asked for.
+What OpenAI's SDK requires of the object is always there. The service repeats the request's settings in it, and clients
+rely on some: LangChain parses an answer only where `text` says that a schema was asked for. Tools and instructions are
+not repeated, because they are long and stand in three events of every stream.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
+
+import msgspec
+from msgspec import UNSET, Struct
 
 from trunkline.core.events import Finished, PartStarted, Started
 from trunkline.core.usage import Usage
@@ -19,6 +24,34 @@ Json = dict[str, Any]
 
 _PREFIXES = {"message": "msg", "reasoning": "rs", "function_call": "fc", "custom_tool_call": "ctc"}
 """How the service's ids begin, by the item's type."""
+
+
+class _Repeated(Struct):
+    max_output_tokens: Any = UNSET
+    metadata: Any = UNSET
+    parallel_tool_calls: Any = UNSET
+    prompt_cache_key: Any = UNSET
+    reasoning: Any = UNSET
+    safety_identifier: Any = UNSET
+    temperature: Any = UNSET
+    text: Any = UNSET
+    tool_choice: Any = UNSET
+    top_logprobs: Any = UNSET
+    top_p: Any = UNSET
+    truncation: Any = UNSET
+    user: Any = UNSET
+
+
+_repeated = msgspec.json.Decoder(_Repeated).decode
+
+
+def repeated(body: bytes) -> Mapping[str, Any]:
+    """The settings of a request that its response repeats, but for those that are left out or null."""
+    try:
+        said = msgspec.structs.asdict(_repeated(body))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return {}  # read with leniency before: what is unreadable to this decoder is not repeated
+    return {name: value for name, value in said.items() if value is not UNSET and value is not None}
 
 
 class Output:
@@ -90,6 +123,7 @@ class Output:
             "tool_choice": "auto",
             "tools": [],
             "top_p": None,
+            **envelope.repeated,
         }
         if finished is not None:
             out["incomplete_details"] = _details(finished)

@@ -77,7 +77,8 @@ class Generate:
         if identity:
             tap: Flow = spoken.tap(peek, call.id)
             return tap
-        envelope = Envelope(stream, peek.include_usage, peek.model, int(call.arrived), call.id, peek.framing)
+        repeated = dialect.repeats(call.body)
+        envelope = Envelope(stream, peek.include_usage, peek.model, int(call.arrived), call.id, peek.framing, repeated)
         reader = spoken.reader(streamed)
         if names := custom_names(call.parsed):
             reader = CustomReader(reader, names)
