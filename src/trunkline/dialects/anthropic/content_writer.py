@@ -43,6 +43,7 @@ _OURS = frozenset({"", NAME})
 
 _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _NOTHING = msgspec.Raw(b"{}")
+_PDF = "application/pdf"
 _FOREIGN_ID = re.compile(r"[^a-zA-Z0-9_-]")
 
 
@@ -123,8 +124,12 @@ class ContentWriter:
             self.lost.append(part.detail_at or f"{part.at}.detail")
         return self.marked({"type": "image", "source": _source(part.source)}, part)
 
-    def _document(self, part: Document) -> Block:
-        block: Block = {"type": "document", "source": _source(part.source)}
+    def _document(self, part: Document) -> Block | None:
+        source = _source(part.source)
+        if not self.own and source["type"] == "base64" and source["media_type"] != _PDF:
+            self.lost.append(part.at)  # an office document, say: the service takes no other kind of file
+            return None
+        block: Block = {"type": "document", "source": source}
         for name in ("title", "context", "citations"):
             if (value := getattr(part, name)) is not None:
                 block[name] = value

@@ -158,6 +158,8 @@ def simplified(schema: Schema) -> Schema:
 
 # ── The way in ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
+_NUMBERED = ("TYPE_UNSPECIFIED", "STRING", "NUMBER", "INTEGER", "BOOLEAN", "ARRAY", "OBJECT", "NULL")
+"""Types by their numbers in the message, which JSON may say in place of the names."""
 _NESTED = ("items", "additionalProperties")
 _NESTED_LISTS = ("anyOf", "prefixItems")
 
@@ -173,7 +175,10 @@ def json_schema(schema: Any, depth: int = 0) -> Any:
             out[head + tail.capitalize()] = out.pop(name)
     for name in ("propertyOrdering", "property_ordering"):
         out.pop(name, None)
-    if isinstance(kind := out.get("type"), str):
+    kind = out.get("type")
+    if type(kind) is int and 0 <= kind < len(_NUMBERED):
+        kind = _NUMBERED[kind]
+    if isinstance(kind, str):
         out["type"] = kind.lower()
         if kind.upper() == "TYPE_UNSPECIFIED":
             del out["type"]
