@@ -55,3 +55,9 @@ def test_turns_of_the_model_are_no_names() -> None:
     seen = look(turns, "/v1beta/models/cheap:generateContent")
     assert seen is not None
     assert seen.model == "cheap"
+
+
+@pytest.mark.parametrize("body", [b'{"model":"m","\xff":1}', b'{"model":"m","messages":[{"content":"\xc3("}]}'])
+def test_a_body_that_is_no_text_is_refused_before_anybody_passes_over_it(body: bytes) -> None:
+    with pytest.raises(BadRequest, match="UTF-8"):
+        look(body)

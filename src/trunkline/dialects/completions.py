@@ -66,7 +66,7 @@ class Completions(Dialect):
         for name, nothing in _NOTHING.items():
             if fields.pop(name, None) not in (None, nothing):
                 raise _refused(name)
-        if (fields.pop("best_of", None) or 1) > (fields.get("n") or 1):
+        if _count(fields.pop("best_of", None), "best_of") > _count(fields.get("n"), "n"):
             raise _refused("best_of")
         fields["messages"] = [{"role": "user", "content": prompt}]
         request = self._chat.read_request(_encode(fields), peek)
@@ -114,6 +114,13 @@ def _prompt(value: Any) -> str:
             param="prompt",
         )
     raise wrong("prompt", "a string", value)
+
+
+def _count(value: Any, name: str) -> int:
+    """How many; one where nothing is said. Raises BadRequest."""
+    if value is not None and type(value) is not int:
+        raise wrong(name, "an integer", value)
+    return value or 1
 
 
 def _refused(name: str) -> BadRequest:

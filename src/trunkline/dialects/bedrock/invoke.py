@@ -7,6 +7,7 @@ envelope is given by `dialects.composed`.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -29,6 +30,7 @@ from trunkline.dialects.whole import WholeTap
 NAME = "bedrock_invoke"
 BETAS = "anthropic_beta"
 """Claude's experimental features: a header field of Anthropic's API, here a list in the body."""
+_BETA = re.compile(r"[\w.-]{1,128}", re.ASCII)
 
 _encode = msgspec.json.Encoder().encode
 
@@ -40,6 +42,13 @@ def maker_of(body: dict[str, Any]) -> str:
     if "messages" in body and ("schemaVersion" in body or "inferenceConfig" in body):
         return "nova"
     return ""
+
+
+def _checked(betas: Any) -> list[str]:
+    """The names of features, fit for a header field. Raises BadRequest."""
+    if isinstance(betas, list) and all(isinstance(each, str) and _BETA.fullmatch(each) for each in betas):
+        return betas
+    raise BadRequest(f"{BETAS} must be an array of names such as 'context-1m-2025-08-07'.", param=BETAS)
 
 
 class Invoke(Bedrock):
@@ -63,7 +72,7 @@ class Invoke(Bedrock):
             case "claude":
                 request = self._claude.read_request(body, peek)
                 if betas := request.extra.pop(BETAS, None):
-                    request.aside[BETAS] = betas
+                    request.aside[BETAS] = _checked(betas)
             case "nova":
                 request = read_nova(fields, peek.model, peek.stream)
             case _:

@@ -90,7 +90,10 @@ class Gemini(Format):
             return body
         top = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
         if self._batch and "requests" in top:
-            rows = msgspec.json.decode(top["requests"], type=list[dict[str, msgspec.Raw]])
+            try:
+                rows = msgspec.json.decode(top["requests"], type=list[dict[str, msgspec.Raw]])
+            except msgspec.ValidationError:
+                raise BadRequest("requests must be an array of objects.", param="requests") from None
             top["requests"] = msgspec.Raw(encode([self._renamed(row, model) for row in rows]))
         return encode(self._renamed(top, model))
 
