@@ -26,7 +26,8 @@ CLIENTS = {
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "loses(*paths, to): what translation to that provider reports as lost")
+    config.addinivalue_line("markers", "loses(*paths, to): what translation to those providers reports as lost")
+    config.addinivalue_line("markers", "only_at(*providers): the matrix of families has the others")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -40,7 +41,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     for fixture, sdk in (("chat", "openai"), ("messages", "anthropic")):
         if fixture in metafunc.fixturenames:
             clients = [(sdk, name) for name in CLIENTS[sdk]]
-            metafunc.parametrize("target", TARGETS)
+            own = metafunc.definition.get_closest_marker("only_at")
+            metafunc.parametrize("target", own.args if own else TARGETS)
             metafunc.parametrize("client", clients, ids=list(CLIENTS[sdk]))
 
 

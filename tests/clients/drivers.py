@@ -15,7 +15,11 @@ KEY = "sk-client-0123456789"
 HELLO: list[Any] = [{"role": "user", "content": "hello there"}]
 AZURE_S_OWN = "answer:prompt_filter_results"
 """In every whole answer of Azure's, and never in Anthropic's format: told once, by the test of the headers."""
-TARGETS = ("sim", "sim-azure", "sim-anthropic")
+OPENAI = ("sim", "sim-azure")
+GOOGLE = ("sim-gemini", "sim-vertex")
+PLAIN = ("sim-anthropic", "sim-bedrock")
+"""Whose formats have one answer, no log probabilities, and JSON by a schema alone."""
+TARGETS = (*OPENAI, "sim-anthropic", *GOOGLE, "sim-bedrock")
 
 
 def user(content: Any) -> Any:

@@ -24,9 +24,9 @@ families: dict[str, dict[tuple[str, str], dict[str, str]]] = {}
 
 
 def expected_losses(request: pytest.FixtureRequest, target: str) -> list[str]:
-    """What the test's `loses` marks say of this provider: `@pytest.mark.loses("n", "seed", to="sim-anthropic")`."""
+    """What the test's `loses` marks say of this provider: `@pytest.mark.loses("n", "seed", to=("sim-anthropic",))`."""
     marks = request.node.iter_markers("loses")
-    return [path for mark in marks if target in mark.kwargs["to"].split() for path in mark.args]
+    return [path for mark in marks if target in mark.kwargs["to"] for path in mark.args]
 
 
 def told(errors: Sequence[str], lost: Sequence[str]) -> str:
