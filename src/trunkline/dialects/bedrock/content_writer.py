@@ -59,6 +59,13 @@ _UNTITLED = "document"
 _AUDIO_FORMATS = {"mpeg3": "mp3", "x-wav": "wav", "pcm16": "pcm"}
 
 
+def _plain(part: Part) -> str | None:
+    """The text of a part that says something and is nothing else."""
+    if type(part) is Text and part.cache is None and not part.extra and not part.text.isspace():
+        return part.text
+    return None
+
+
 class ContentWriter:
     """Of one request: documents' names must differ in all of it."""
 
@@ -69,6 +76,8 @@ class ContentWriter:
         self._names: dict[str, int] = {}
 
     def blocks(self, parts: Sequence[Part]) -> list[Block]:
+        if len(parts) == 1 and (text := _plain(parts[0])):
+            return [{"text": text}]  # what most messages are
         out: list[Block] = []
         for part in parts:
             if (block := self._block(part)) is None:

@@ -145,6 +145,8 @@ class _RequestWriter:
 
     def _content(self, turn: Turn) -> list[Block]:
         blocks = self.content.blocks(turn.parts)
+        if len(blocks) == 1 and "text" in blocks[0]:
+            return blocks
         results = [block["toolResult"] for block in blocks if "toolResult" in block]
         if results and self.family.results_alone:
             # The words beside the results go into the last of them: in a turn of their own they would break the

@@ -20,6 +20,7 @@ from trunkline.core.request import (
     Reasoning,
     Request,
     Role,
+    Text,
     Tool,
     ToolCall,
     ToolChoice,
@@ -82,6 +83,27 @@ def _messages(top: CamelFields) -> list[Message]:
     return _Conversation().read(value, at)
 
 
+_Content = tuple[str, list[Part], Extra | None]
+"""Who speaks, what is said, and what we do not know."""
+
+
+def _content(item: Any, at: str) -> _Content:
+    fields = CamelFields(item, at)
+    role = roles_of(fields.get("role", str), at)
+    return role, read_parts(fields.any("parts") or [], fields.path("parts")), fields.rest()
+
+
+def _plain(item: Any, at: str) -> _Content | None:
+    """What most contents are, one text and who said it: for a fifth of the time."""
+    if type(item) is not dict or len(item) != 2 or (role := item.get("role")) not in {"user", "model"}:
+        return None
+    parts = item.get("parts")
+    if type(parts) is not list or len(parts) != 1 or type(part := parts[0]) is not dict or len(part) != 1:
+        return None
+    text = part.get("text")
+    return (role, [Text(text, at=f"{at}.parts[0]")], None) if type(text) is str else None
+
+
 class _Conversation:
     """`open_calls`: those of the last model turn that have no result yet."""
 
@@ -93,20 +115,18 @@ class _Conversation:
         modelled = False
         begun = 0
         for i, item in enumerate(contents):
-            fields = CamelFields(item, f"{at}[{i}]")
-            role = roles_of(fields.get("role", str), fields.at)
-            parts = read_parts(fields.any("parts") or [], fields.path("parts"))
-            extra = fields.rest()
+            place = f"{at}[{i}]"
+            role, parts, extra = _plain(item, place) or _content(item, place)
             if role == "model":
                 if modelled:
                     self._continue(parts, extra)
                 else:
                     begun = i
-                    self.messages.append(Message("assistant", parts, extra=extra, at=fields.at))
+                    self.messages.append(Message("assistant", parts, extra=extra, at=place))
             else:
                 if modelled:
                     self._model_done(begun)
-                self._user(parts, extra, fields.at, i)
+                self._user(parts, extra, place, i)
             modelled = role == "model"
         if modelled:
             self._model_done(begun)

@@ -319,28 +319,6 @@ class StreamWriter:
         return b""
 
 
-class WholeWriter:
-    """The object that a stream would end with."""
-
-    def __init__(self, envelope: Envelope) -> None:
-        self._stream = StreamWriter(envelope)
-        self.lost = self._stream.lost
-
-    def feed(self, event: Event) -> bytes:
-        """Nothing yet: a whole answer comes out of `eof`. Raises the error of a `Failed`: nothing has been sent."""
-        if isinstance(event, Failed):
-            raise event.error
-        self._stream.feed(event)
-        return b""
-
-    def eof(self) -> bytes:
-        """Raises UpstreamBroken where the answer has no end."""
-        self._stream.eof()
-        if self._stream.response is None:
-            raise UpstreamBroken("The upstream's answer ended before it was complete.")
-        return _encode(self._stream.response)
-
-
 _CALLS = {
     "tool_call": ("function_call", "arguments", "function_call_arguments"),
     "custom_tool_call": ("custom_tool_call", "input", "custom_tool_call_input"),

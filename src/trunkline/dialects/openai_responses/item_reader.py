@@ -28,6 +28,7 @@ from trunkline.dialects.fields import Fields, wrong
 from trunkline.dialects.openai_responses.content_reader import read_content, read_output
 from trunkline.dialects.openai_responses.vocabulary import NAME, REDACTED, signed
 
+_SAYING = frozenset({"type", "role", "content"})
 _SPEAKERS = frozenset({"user", "system", "developer", "assistant"})
 
 
@@ -57,6 +58,10 @@ def _item(item: Any, at: str) -> Message:
         raise wrong(at, "an object", item)
     kind = item.get("type")
     if kind is None or kind == "message":
+        role, text = item.get("role"), item.get("content")
+        if role in _SPEAKERS and type(text) is str and item.keys() <= _SAYING:  # what most are, for a fifth of the time
+            aside: dict[str, Any] | None = {} if role == "assistant" else None  # each of the model's is an item
+            return Message(role, [Text(text, at=f"{at}.content", aside=aside)], at=at)
         return _message(Fields(dict(item), at))
     if type(kind) is not str:
         raise wrong(f"{at}.type", "a string", kind)
