@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from base64 import urlsafe_b64encode
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,6 +29,19 @@ def test_an_id_gives_back_what_was_packed_with_it(id: str, thoughts: list[Carrie
 @given(texts, _makers, _makers)
 def test_a_sealed_signature_knows_its_maker(signature: str, maker: str, own: str) -> None:
     assert unseal(seal(signature, maker, own), own) == (signature, maker)
+
+
+@pytest.mark.parametrize("text", ["x" * 100_000, "round and round " * 5000, "plain"])
+def test_thoughts_that_repeat_themselves_come_back_too(text: str) -> None:
+    thoughts = [Carried("anthropic", "thinking", "sig", text)]
+    assert unpack(pack("call_1", thoughts)) == ("call_1", thoughts)
+
+
+def test_an_id_does_not_unfold_into_many_times_its_length() -> None:
+    thoughts = b'[["anthropic","thinking","","%b"]]' % (b"x" * 1_000_000)
+    packed = f"call_1_tl1_{urlsafe_b64encode(zlib.compress(thoughts)).decode()}"
+    assert len(packed) < 2000
+    assert unpack(packed) == (packed, [])
 
 
 def test_a_foreign_or_broken_id_is_left_alone() -> None:

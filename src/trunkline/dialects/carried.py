@@ -24,7 +24,10 @@ from msgspec import Struct
 from trunkline.core.request import Part, RedactedThinking, Thinking, ToolCall
 
 MAX_UNPACKED = 4 * 1024 * 1024
-"""Bytes of thoughts in one id. Ids come from clients: a small one must not unfold into all of the memory."""
+"""Bytes of thoughts in one id."""
+MAX_RATIO = 16
+"""How many times its own length an id may unfold to. Ids come from clients, many in one request: small ones must not
+unfold into all of the memory. Thoughts that repeat themselves so much are packed as they are."""
 _MARK = "_tl1_"
 _SEAL = "tl1:"
 
@@ -67,7 +70,11 @@ def pack(id: str, thoughts: Sequence[Carried]) -> str:
     """The id of a tool call with the thoughts that belong to it."""
     if not thoughts:
         return id
-    packed = base64.urlsafe_b64encode(zlib.compress(_encode(thoughts), 6)).rstrip(b"=")
+    data = _encode(thoughts)
+    folded = zlib.compress(data, 6)
+    if len(data) > MAX_RATIO * len(folded):
+        folded = zlib.compress(data, 0)
+    packed = base64.urlsafe_b64encode(folded).rstrip(b"=")
     return f"{id}{_MARK}{packed.decode()}"
 
 
@@ -89,7 +96,8 @@ def unpack(id: str) -> tuple[str, list[Carried]]:
 def _unfolded(packed: str) -> list[Carried] | None:
     try:
         unfold = zlib.decompressobj()
-        data = unfold.decompress(base64.urlsafe_b64decode(packed + "=" * (-len(packed) % 4)), MAX_UNPACKED)
+        folded = base64.urlsafe_b64decode(packed + "=" * (-len(packed) % 4))
+        data = unfold.decompress(folded, min(MAX_UNPACKED, MAX_RATIO * len(folded)))
         return None if unfold.unconsumed_tail or not unfold.eof else _decode(data)
     except (binascii.Error, zlib.error, msgspec.DecodeError, UnicodeDecodeError, ValueError):
         return None

@@ -55,6 +55,8 @@ class Anthropic(Dialect):
         fields = _fields(body)
         fields["model"] = msgspec.Raw(_encode(model))
         fields.pop("anthropic_version", None)  # of an envelope in which other hosts take the same body
+        if peek.stream:
+            fields["stream"] = msgspec.Raw(b"true")  # there the path may say it
         return _encode(fields)
 
     def _unmarked(self, body: bytes, model: str, peek: Peek) -> bytes:

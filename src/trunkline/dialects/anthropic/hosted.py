@@ -15,6 +15,7 @@ from trunkline.core.call import Peek
 from trunkline.core.request import Request
 from trunkline.dialects.anthropic import Anthropic
 from trunkline.dialects.base import Quirks
+from trunkline.dialects.carried import marked
 
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _encode = msgspec.json.Encoder().encode
@@ -30,10 +31,15 @@ class HostedAnthropic(Anthropic):
         self._left_out = left_out
 
     def patch(self, body: bytes, model: str, peek: Peek, quirks: Quirks) -> bytes:
+        if not peek.plain and marked(body):
+            return self._unmarked(body, model, peek)
         return self._enveloped(body, model)
 
     def read_request(self, body: bytes, peek: Peek | None = None) -> Request:
-        return _bare(super().read_request(body, peek))
+        """The path may say what the body does not: that the answer shall be a stream."""
+        request = _bare(super().read_request(body, peek))
+        request.stream = request.stream or (peek is not None and peek.stream)
+        return request
 
     def read_count_request(self, body: bytes, peek: Peek | None = None) -> Request:
         return _bare(super().read_count_request(body, peek))

@@ -15,7 +15,7 @@ _SWAP = sys.byteorder == "big"
 
 
 def to_base64(vector: list[float]) -> str:
-    """Raises OverflowError for a number beyond float32."""
+    """A number beyond float32 becomes infinite."""
     numbers = array("f", vector)
     if _SWAP:
         numbers.byteswap()
