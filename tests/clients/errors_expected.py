@@ -65,8 +65,8 @@ OTHERWISE: dict[tuple[str, str], dict[str, str]] = {
     ("too-large", "gemini"): dict.fromkeys(("sim", "azure"), "ClientError/INVALID_ARGUMENT"),
     ("too-large", "bedrock"): dict.fromkeys(("sim", "azure"), "ValidationException")
     | {"bedrock": "ServiceQuotaExceededException"},
-    # Google names a used up quota and a limit of the minute alike.
-    ("quota", "bedrock"): dict.fromkeys(("gemini", "vertex"), "ThrottlingException"),
+    # Vertex AI names a used up quota and a limit of the minute alike.
+    ("quota", "bedrock"): {"vertex": "ThrottlingException"},
     # AWS has no word for unpaid accounts.
     ("billing", "openai"): {"bedrock": "PermissionDeniedError"},
     ("billing", "anthropic"): {"bedrock": "PermissionDeniedError"},

@@ -31,7 +31,7 @@ CODES = {
 """What programs of OpenAI's SDK ask `code` for, where the provider's own words can mean it."""
 CODED = {
     "429": "sim sim-anthropic sim-gemini sim-vertex sim-bedrock",
-    "quota": "sim sim-azure sim-anthropic sim-bedrock",
+    "quota": "sim sim-azure sim-anthropic sim-gemini sim-bedrock",
     "context": " ".join(PROVIDERS),
     "close": " ".join(PROVIDERS),
     "404": "sim",

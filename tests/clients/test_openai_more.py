@@ -144,8 +144,7 @@ async def test_retries_by_the_sdk(chat: Chat, request: pytest.FixtureRequest) ->
 
 
 async def test_unknown_model(chat: Chat) -> None:
-    unknown = openai.BadRequestError if chat.target == "sim-bedrock" else openai.NotFoundError  # AWS: it is invalid
-    with pytest.raises(unknown) as failed:
+    with pytest.raises(openai.NotFoundError) as failed:
         await chat.ask(model="sim-nothing")
     chat.note_failure(failed.value)
 

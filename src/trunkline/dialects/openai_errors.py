@@ -77,7 +77,7 @@ has our own code. Above all an upstream that refuses the gateway's credential is
 replace a key that is good."""
 
 _STATUS: dict[Kind, int] = {
-    "authentication": 401, "billing": 429, "quota": 429, "content_filter": 400, "context_length": 400,
+    "authentication": 401, "billing": 429, "content_filter": 400, "context_length": 400, "not_found": 404, "quota": 429,
 }  # fmt: skip
 """Statuses by which OpenAI's SDK raises the right class; elsewhere the error's own status."""
 

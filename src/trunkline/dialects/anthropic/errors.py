@@ -63,10 +63,11 @@ _STATUSES: Mapping[Kind, int] = dict(_BY_TYPE.values()) | {
     "context_length": 400,
 }
 _ALWAYS: Mapping[Kind, int] = {
-    "authentication": 401, "billing": 402, "overloaded": 529, "quota": 429, "too_large": 413,
+    "authentication": 401, "billing": 402, "not_found": 404, "overloaded": 529, "quota": 429, "too_large": 413,
 }  # fmt: skip
 """OpenAI says 503 of an overload, and 429 of an unpaid account or of a request that is larger than the limit itself:
-the SDK would wait and try again. Google says 400 of a wrong key, AWS 403, and 400 of a quota."""
+the SDK would wait and try again. Google says 400 of a wrong key; AWS 403,
+and 400 of a quota and of a model that it does not know."""
 _KNOWN_STATUSES = frozenset({400, 401, 402, 403, 404, 405, 408, 409, 413, 422, 429, 499, 500, 502, 503, 504, 529})
 """Statuses for which Anthropic's SDK has a class, and those that it retries by."""
 

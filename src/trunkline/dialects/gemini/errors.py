@@ -78,12 +78,13 @@ _NAMES: Mapping[Kind, str] = {
     "server": "INTERNAL",
 }
 _STATUSES: Mapping[Kind, int] = {
-    "authentication": 401, "billing": 403, "quota": 429, "content_filter": 400, "context_length": 400,
+    "authentication": 401, "billing": 403, "content_filter": 400, "context_length": 400, "not_found": 404, "quota": 429,
 }  # fmt: skip
 """What the kind is called here, whatever status it had elsewhere; every other error keeps its own."""
 
 _RETRY_INFO = "type.googleapis.com/google.rpc.RetryInfo"
 _ERROR_INFO = "type.googleapis.com/google.rpc.ErrorInfo"
+_QUOTA_FAILURE = "type.googleapis.com/google.rpc.QuotaFailure"
 _SECONDS = re.compile(r"(\d+(?:\.\d+)?)s")
 MAX_DETAILS = 32
 
@@ -110,12 +111,24 @@ def _classify(found: dict[str, Any], status: int, headers: Headers, body: bytes 
     if (stated := _BY_NAME.get(text(found.get("status")) or "")) is not None:
         kind = stated[0]
     kind = next((better for words, better in _BY_MESSAGE if words in message), kind)
+    if kind == "rate_limit" and _of_a_day(found.get("details")):
+        kind = "quota"
     delay = _retry_delay(found.get("details"))
     error = upstream_error(found, kind, status, message, headers, body)
     error.upstream_code = text(found.get("status")) or error.upstream_code
     if error.retry_after is None:
         error.retry_after = delay
     return error
+
+
+def _of_a_day(details: Any) -> bool:
+    """Whether it is a day's quota that is used up, as the names of quotas tell: no waiting for seconds helps."""
+    for detail in details[:MAX_DETAILS] if isinstance(details, list) else ():
+        if isinstance(detail, dict) and detail.get("@type") == _QUOTA_FAILURE:
+            rows = detail.get("violations")
+            broken = [row for row in rows[:MAX_DETAILS] if isinstance(row, dict)] if isinstance(rows, list) else []
+            return any("PerDay" in (text(row.get("quotaId")) or "") for row in broken)
+    return False
 
 
 def _retry_delay(details: Any) -> float | None:
