@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from trunkline.app import directory_of
 from trunkline.config import load
 
 ROOT = Path(__file__).parents[2]
@@ -23,6 +24,7 @@ MACHINE = re.compile(
 ENVIRON = {
     "OPENAI_API_KEY": "sk-example",
     "ANTHROPIC_API_KEY": "sk-example",
+    "GEMINI_API_KEY": "example",
     "AZURE_OPENAI_API_KEY": "example",
     "TRUNKLINE_ADMIN_KEY": "0123456789abcdef" * 2,
     "TRUNKLINE_AUTH_SECRET": "0123456789abcdef" * 2,
@@ -73,7 +75,14 @@ def _name(requirement: str) -> str:
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
 def test_every_example_loads(path: Path) -> None:
     config = load(path, ENVIRON)
+    directory = directory_of(config)
     assert config.providers
+    assert all(directory.resolve(name) for name in config.models)
+
+
+def test_every_example_is_named_where_they_are_listed() -> None:
+    named = re.findall(r"\(\.\./examples/(\S+?\.yaml)\)", (ROOT / "docs" / "configuration.md").read_text("utf-8"))
+    assert sorted(named) == [path.name for path in EXAMPLES]
 
 
 def test_make_help_explains_every_target() -> None:
