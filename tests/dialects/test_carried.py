@@ -46,5 +46,5 @@ def test_an_id_does_not_unfold_into_many_times_its_length() -> None:
 
 def test_a_foreign_or_broken_id_is_left_alone() -> None:
     bomb = urlsafe_b64encode(zlib.compress(b"[" + b" " * (MAX_UNPACKED + 1) + b"]")).decode()
-    for id in ("call_1", "call_tl1_", "call_1_tl1_!!!!", "call_1_tl1_AAAA", f"call_1_tl1_{bomb}"):
-        assert unpack(id) == (id, [])
+    for foreign in ("call_1", "call_tl1_", "call_1_tl1_!!!!", "call_1_tl1_AAAA", f"call_1_tl1_{bomb}"):
+        assert unpack(foreign) == (foreign, [])

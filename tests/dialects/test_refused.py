@@ -74,6 +74,46 @@ def test_a_level_that_a_model_has_not_becomes_the_nearest() -> None:
     assert without(b'{"output_config":{"effort":"high"}}', refused) is None
 
 
+def test_a_value_of_several_becomes_the_nearest_and_no_other_is_touched() -> None:
+    message = (
+        "Unsupported value: 'reasoning_effort' does not support 'xhigh' with this model. Supported values are: "
+        "'low', 'medium', and 'high'."
+    )
+    refused = read_refusal(
+        UpstreamError(message, status=400, param="reasoning_effort", upstream_code="unsupported_value")
+    )
+    assert refused == Refused("reasoning_effort", None, "xhigh", ("low", "medium", "high"))
+    edit = without(b'{"reasoning_effort":"xhigh"}', refused)
+    assert edit is not None
+    assert json.loads(edit.body) == {"reasoning_effort": "high"}
+    assert without(b'{"reasoning_effort":"low"}', refused) is None
+
+
+def test_a_value_that_is_near_to_none_is_left_out() -> None:
+    edit = without(b'{"service_tier":"flex"}', Refused("service_tier", None, "flex", ("priority",)))
+    assert edit is not None
+    assert (edit.body, edit.lost) == (b"{}", "service_tier")
+
+
+@pytest.mark.parametrize(
+    ("message", "code", "once"),
+    [
+        ("Unsupported value: 'verbosity' does not support this.", "unsupported_value", True),
+        ("Unsupported value: 'temperature' does not support 0.2 with this model. Only the default (1) value is "
+         "supported.", "unsupported_value", False),
+        ("Unsupported parameter: 'stop' is not supported with this model.", "unsupported_parameter", False),
+        ("Unsupported parameter: 'top_p' is not supported with reasoning.", "unsupported_parameter", True),
+        ("top_k is not supported when thinking is enabled.", None, True),
+        ("`temperature` and `top_p` cannot both be specified for this model.", None, True),
+        ("Logprobs is not supported for the current model.", None, False),
+    ],
+)  # fmt: skip
+def test_what_one_request_brought_upon_itself_is_not_remembered(message: str, code: str | None, once: bool) -> None:
+    refused = read_refusal(UpstreamError(message, status=400, param="p" if code else None, upstream_code=code))
+    assert refused is not None
+    assert refused.once is once
+
+
 @pytest.mark.parametrize(
     ("body", "name", "left", "lost"),
     [

@@ -70,6 +70,18 @@ async def test_a_lesson_does_not_bind_a_caller_who_takes_no_losses(tmp_path: Pat
         assert "seed" in up.asked[-1].json
 
 
+async def test_one_callers_mistake_takes_nothing_from_the_next(tmp_path: Path) -> None:
+    """A value out of range, and two parameters that exclude each other."""
+    too_hot = refusal("Unsupported value: 'temperature' does not support 9.", "temperature", "unsupported_value")
+    both = refusal("`temperature` and `top_p` cannot both be specified for this model.")
+    async with Upstream(too_hot, FINE, both, FINE) as up, running(tmp_path, one(up.url)) as run:
+        await ask(run.port, OPENAI.path, OPENAI.ask("one/m", temperature=9), LOSSY)
+        await ask(run.port, OPENAI.path, OPENAI.ask("one/m", temperature=0.5, top_p=0.5), LOSSY)
+        answer = await ask(run.port, OPENAI.path, OPENAI.ask("one/m", temperature=0.5, top_p=0.5), LOSSY)
+        assert answer.headers["x-trunkline-attempts"] == "1"
+        assert (up.asked[-1].json["temperature"], up.asked[-1].json["top_p"]) == (0.5, 0.5)
+
+
 async def test_a_value_that_asks_for_nothing_is_no_loss(tmp_path: Path) -> None:
     async with Upstream(NO_TEMPERATURE, FINE) as up, running(tmp_path, one(up.url)) as run:
         answer = await ask(run.port, OPENAI.path, OPENAI.ask("one/m", temperature=1))

@@ -33,7 +33,11 @@ _UNSUPPORTED = re.compile(r"not supported|unsupported|unrecognized|unknown param
 _ELSEWHERE = re.compile(r"/v1/responses|in /v1/")
 """The parameter is fine, the endpoint is not: leaving it out would not help."""
 _INSTEAD = re.compile(r"[Uu]se '(\w+)' instead")
-_LEVELS = re.compile(r"effort level '(\w+)'.*?[Ss]upported levels: ([\w, ]+)")
+_LEVELS = re.compile(r"effort level '(\w+)'.*?[Ss]upported levels: ([\w, ]+)")  # Anthropic
+_VALUES = re.compile(r"does not support '(\w+)'.*?[Ss]upported values are: ([\w', ]+)")  # OpenAI
+_ONE_VALUE = re.compile(r"[Oo]nly the default")
+_CONDITION = re.compile(r"\bwhen\b|\bwhile\b|\btogether\b|\bcannot both\b|\bwith (?!this|the current)")
+"""It is refused beside something else: of the request, not of the model."""
 _NAMED = tuple(
     re.compile(pattern)
     for pattern in (
@@ -55,12 +59,14 @@ _object = msgspec.json.Decoder(dict[str, Raw]).decode
 
 class Refused(Struct, frozen=True):
     """`name`: the parameter, in the provider's words. `instead`: what it is called there; else it is left out. `value`:
-    the one value that is refused, and `levels` those that are not; else any."""
+    the one value that is refused, and `levels` those that are not; else any. `once`: another request may be answered
+    otherwise, so there is nothing to remember."""
 
     name: str
     instead: str | None = None
     value: str | None = None
     levels: tuple[str, ...] = ()
+    once: bool = False
 
 
 class Edit(Struct, frozen=True):
@@ -77,11 +83,17 @@ def read_refusal(error: UpstreamError) -> Refused | None:
         return None
     if found := _LEVELS.search(message):
         return Refused("effort", None, found[1], tuple(re.findall(r"\w+", found[2])))
+    once = _CONDITION.search(message) is not None
     if error.param and (error.upstream_code in _CODES or _UNSUPPORTED.search(message)):
+        if found := _VALUES.search(message):
+            levels = tuple(re.findall(r"'(\w+)'", found[2]))
+            return _allowed(Refused(error.param, None, found[1], levels, once))
+        if error.upstream_code == "unsupported_value" and not _ONE_VALUE.search(message):
+            once = True  # another value may be taken
         instead = _INSTEAD.search(message)
-        return _allowed(Refused(error.param, instead[1] if instead else None))
+        return _allowed(Refused(error.param, instead[1] if instead else None, once=once))
     named = next((found[1] for pattern in _NAMED if (found := pattern.search(message))), None)
-    return _allowed(Refused(named)) if named else None
+    return _allowed(Refused(named, once=once)) if named else None
 
 
 def _allowed(refused: Refused) -> Refused | None:
@@ -126,7 +138,13 @@ def _changed(fields: dict[str, Raw], name: str, refused: Refused, at: str) -> Ed
         if value != refused.value:
             return None
         level, changed = nearest(refused.value, refused.levels)
+        if level == refused.value:  # no level at all, or none of them is near
+            return _left_out(fields, name, value, at)
         return Edit(_encode(fields | {name: Raw(_encode(level))}), at if changed else None)
+    return _left_out(fields, name, value, at)
+
+
+def _left_out(fields: dict[str, Raw], name: str, value: Any, at: str) -> Edit:
     kept = {key: raw for key, raw in fields.items() if key != name}
     return Edit(_encode(kept), None if value in DEFAULTS.get(_plain(name), ()) else at)
 
