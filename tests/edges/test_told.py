@@ -14,6 +14,7 @@ from tests.edges.test_streams import one_target
 from tests.edges.upstreams import Upstream, silence, stream, whole
 from tests.running import running
 from tests.talking import ask, connected, request
+from trunkline.edge.printable import MAX_TEXT, printable
 
 
 def told(caplog: pytest.LogCaptureFixture, level: int) -> list[logging.LogRecord]:
@@ -134,3 +135,11 @@ async def test_a_head_that_is_too_large_is_told_as_that(client: str, tmp_path: P
             answer = await ask(run.port, ANTHROPIC.path, ANTHROPIC.ask("up/m"))
     assert (answer.status, ANTHROPIC.error_code(answer.json)) == (502, "upstream_protocol_error")
     assert "transport.max_header_size" in answer.json["error"]["message"]
+
+
+@pytest.mark.parametrize("name", ["a\r\nx: y", "\x00", "ü", "\x7f", "x" * 100_000])
+def test_no_name_becomes_a_header_field_of_its_own(name: str) -> None:
+    said = printable(name)
+    assert said.isascii()
+    assert said.decode().isprintable()
+    assert len(said) <= 6 * MAX_TEXT

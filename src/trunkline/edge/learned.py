@@ -3,8 +3,8 @@
 A provider that answers 400 because of one parameter is asked once more without it, and the parameter is remembered for
 that target: renamed where the provider said how, left out where nothing is lost, or where the caller takes losses (any
 translated call that is not strict; on the identity path, only `x-trunkline-strict: 0`). Each process learns for itself;
-what it has learned expires, because providers change their minds. A refusal that may be due to one caller's value, or to
-what else is in one request, is not remembered: it must not take the parameter from all others.
+what it has learned expires, because providers change their minds. A refusal that may be due to one caller's value, or
+to what else is in one request, is not remembered: it must not take the parameter from all others.
 """
 
 from __future__ import annotations

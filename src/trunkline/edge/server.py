@@ -33,6 +33,7 @@ from trunkline.edge.limits import LARGE, read_body
 from trunkline.edge.nearby import MAX_LENGTH, nearest
 from trunkline.edge.peeking import peek
 from trunkline.edge.pings import Pinger, Streaming
+from trunkline.edge.printable import printable
 from trunkline.edge.refusal import MISTAKE, family, identified, refuse
 from trunkline.edge.settings import ServerSettings
 from trunkline.edge.surfaces import Surface, find, fixed
@@ -45,7 +46,6 @@ Page = Callable[[Any, Receive, Send], Awaitable[None]]
 """An endpoint that is no call: models, health, metrics, admin."""
 
 DRAINING_RETRY_AFTER = 5.0
-MAX_LOST_HEADER = 2048
 DAY = 86_400_000
 """Milliseconds: the longest deadline that may be asked for."""
 _BOOLEANS = {b"1": True, b"true": True, b"0": False, b"false": False}
@@ -256,21 +256,13 @@ def _facts(call: Call) -> Headers:
     """Its id, and what became of the call, as far as it got."""
     facts = identified(call.id, call.surface.dialect)
     if call.target is not None:
-        facts.append((b"x-trunkline-target", _printable(call.target.name)))
+        facts.append((b"x-trunkline-target", printable(call.target.name)))
         facts.append((b"x-trunkline-attempts", b"%d" % len(call.attempts)))
     if call.cost is not None:
         facts.append((b"x-trunkline-cost-usd", f"{call.cost // NANO}.{call.cost % NANO:09d}".encode()))
     if call.lost:
-        facts.append((b"x-trunkline-lost", _printable(", ".join(call.lost))))
+        facts.append((b"x-trunkline-lost", printable(", ".join(call.lost))))
     return facts
-
-
-def _printable(text: str) -> bytes:
-    """Header-safe: names come from callers, so anything but printable ASCII is escaped, and there is a bound."""
-    text = text[:MAX_LOST_HEADER]
-    if text.isascii() and text.isprintable():
-        return text.encode()
-    return "".join(c if " " <= c <= "~" else f"\\u{ord(c):04x}" for c in text).encode()
 
 
 def _tags(value: bytes) -> tuple[str, ...]:

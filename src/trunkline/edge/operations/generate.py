@@ -17,6 +17,7 @@ from trunkline.edge.flows import Translation
 from trunkline.edge.learned import Learner
 from trunkline.edge.operations.asking import is_identity, passed, translated, unsupported
 from trunkline.edge.operations.body import Body, Nothing
+from trunkline.edge.printable import printable
 from trunkline.edge.sender import Sender
 from trunkline.edge.transport.base import Response
 from trunkline.providers.target import BoundApi
@@ -131,4 +132,4 @@ def _content_type(headers: Headers) -> bytes:
 def _lost_in_answer(lost: list[str]) -> Headers:
     if not lost:
         return []
-    return [(b"x-trunkline-lost-answer", ", ".join(dict.fromkeys(lost)).encode("ascii", "backslashreplace"))]
+    return [(b"x-trunkline-lost-answer", printable(", ".join(dict.fromkeys(lost))))]
