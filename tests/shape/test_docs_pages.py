@@ -67,6 +67,11 @@ def test_every_surface_is_documented_and_no_other() -> None:
     assert documented_calls() == {f"{surface.method} {surface.path}" for surface in SURFACES}
 
 
+def test_the_index_leads_to_every_page() -> None:
+    linked = set(re.findall(r"\]\(([a-z]+\.md)", page("README.md")))
+    assert linked == {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"}
+
+
 def test_every_link_between_pages_leads_somewhere() -> None:
     pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
     broken = [
