@@ -65,6 +65,12 @@ def test_the_first_call_is_answered(gateway: str, tmp_path: Path) -> None:
     assert "no real model has answered" in run(*command, "--silent", directory=tmp_path)
 
 
+@pytest.mark.parametrize("model", ["gpt-5.5", "claude-sonnet-5", "gemini-3.1-pro-preview"])
+def test_an_applications_own_models_are_answered(gateway: str, model: str, tmp_path: Path) -> None:
+    command = [word.replace(WRITTEN, gateway).replace("sim/sim-small", model) for word in CURL]
+    assert f"I am {model}, a simulator" in run(*command, "--silent", directory=tmp_path)
+
+
 def test_the_commands_do_what_stands_beside_them(tmp_path: Path) -> None:
     (tmp_path / "trunkline.yaml").write_text(CONFIGURATION)
     wanted = [words[1:] for words in COMMANDS if words[0] == "trunkline" and words[1] != "serve"]
