@@ -1,39 +1,24 @@
 """Every upstream request that the gateway would send for the recordings, judged by a validator that others wrote.
 
-`steady` (npm `@stdy/cli`, MIT) serves a vendor's published API description and refuses, with 400 and the path in
-`x-steady-error-*` headers, a body that the description does not allow. Both vendors' SDK projects test against it. Each
-recorded request goes out as the identity path sends it, and translated to models that differ in what they take.
+Each recorded request goes out as the identity path sends it, and translated to models that differ in what they take.
 """
 
 from __future__ import annotations
 
-import http.client
-import os
-import re
-import shutil
-import socket
-import subprocess
-import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from msgspec import Struct
 
-from tests.corpus.exchanges import DIALECTS, TOOLS, Tally, chats, library, messages
+from tests.corpus.exchanges import DIALECTS, Tally, chats, messages
+from tests.corpus.steady import NEEDED, Validator, serving
 from trunkline.core.errors import BadRequest
 from trunkline.dialects.base import Dialect, Quirks
 from trunkline.providers.models import quirks_of
 
-VERSION = "0.22.2"
-CACHE = Path(os.environ.get("TRUNKLINE_TEST_CACHE") or Path.home() / ".cache" / "trunkline-tests")
 CHAT, MESSAGES = DIALECTS["openai_chat"], DIALECTS["anthropic"]
 
-pytestmark = [
-    pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not here: @stdy/cli cannot be installed"),
-    pytest.mark.skipif(not (TOOLS / "corpus.py").exists(), reason="the recorded exchanges (../shared) are not here"),
-]
+pytestmark = NEEDED
 
 SYSTEM_TURN = "the description is of August 2026; role `system` among the messages came with 2026-10-21"
 MISTRAL = "Mistral's own: an empty content array, a tool without type, tool_choice `any`, document_url"
@@ -67,87 +52,15 @@ NOT_DESCRIBED = {
 """Valid all the same (the upstream took them), each with why the description refuses it."""
 
 
-_ERROR = re.compile(r"x-steady-error-\d+-(path|code)")
-
-
-class Validator(Struct, frozen=True):
-    port: int
-    path: str
-
-    def refusal(self, body: bytes, strictly: bool = False) -> str | None:
-        """Why the description does not allow the body; None where it does. `strictly`: doubts count too. Where no
-        variant of a union fits, steady doubts itself and answers 200 with its errors in the headers."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-        try:
-            headers = {"content-type": "application/json", "authorization": "Bearer x", "x-api-key": "x"}
-            connection.request("POST", self.path, body, headers | {"anthropic-version": "2023-06-01"})
-            response = connection.getresponse()
-            response.read()
-        finally:
-            connection.close()
-        told = [(name.lower(), value) for name, value in response.getheaders()]
-        errors = {name: value for name, value in told if _ERROR.fullmatch(name)}
-        assert response.status in {200, 400}
-        if not (errors if strictly else response.status == 400):
-            return None
-        return ", ".join(f"{name.removeprefix('x-steady-error-')} {value}" for name, value in sorted(errors.items()))
-
-
-def _installed() -> Path:
-    folder = CACHE / f"steady-{VERSION}"
-    binary = folder / "node_modules" / ".bin" / "steady"
-    if not binary.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        command = ["npm", "install", "--no-audit", "--no-fund", "--prefix", str(folder), f"@stdy/cli@{VERSION}"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
-        if done.returncode:
-            pytest.skip(f"@stdy/cli {VERSION} could not be installed: {done.stderr[-300:]}")
-    return binary
-
-
 @pytest.fixture(scope="module")
 def validators() -> Iterator[dict[str, Validator]]:
-    """Both descriptions, served on free ports for as long as this module runs."""
+    """Both descriptions, served for as long as this module runs."""
     described = {
         CHAT.name: ("openai/openapi.transformed.yml", "/chat/completions"),
         MESSAGES.name: ("anthropic/openapi.yaml", "/v1/messages"),
     }
-    binary, running, found = _installed(), [], {}
-    try:
-        for name, (description, path) in described.items():
-            with socket.socket() as free:
-                free.bind(("127.0.0.1", 0))
-                port = free.getsockname()[1]
-            command = [
-                str(binary),
-                "-q",
-                "-p",
-                str(port),
-                "--host",
-                "127.0.0.1",
-                str(library().schemas() / description),
-            ]
-            running.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
-            found[name] = Validator(port, path)
-        for process, validator in zip(running, found.values(), strict=True):
-            _wait(process, validator.port)
+    with serving(described) as found:
         yield found
-    finally:
-        for process in running:
-            process.terminate()
-            process.wait(10)
-
-
-def _wait(process: subprocess.Popen[bytes], port: int) -> None:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
-    pytest.fail(f"the validator did not come up on port {port}")
 
 
 def exchanges(source: Dialect) -> tuple[Any, ...]:
