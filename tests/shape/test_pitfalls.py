@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 LIST = ROOT.parent / "shared" / "reference" / "pitfalls.md"
-_TAG = re.compile(r"\b([OAGKZ]\d{1,2}) (?=[A-Za-z`$&])")
+_TAG = re.compile(r"\b([OAGKZ]\d{1,2}) (?=[A-Za-z0-9`$&])")
 _IN_A_NAME = re.compile(r"(?<=_)([oagkz]\d{1,2})(?=_)", re.IGNORECASE)
 
 UNDER_ANOTHER_NAME = {
