@@ -15,7 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-PUBLIC = {"chat": "sim", "azure": "sim-azure", "messages": "sim-anthropic"}
+PUBLIC = {
+    "chat": "sim", "azure": "sim-azure", "messages": "sim-anthropic", "gemini": "sim-gemini", "vertex": "sim-vertex",
+    "anthropic.claude": "sim-bedrock",
+}  # fmt: skip
 """Public models: `chat-small` and `chat-large` are `sim`'s models of the same name, and so on."""
 
 UPSTREAM_KEY = "sk-upstream-9876543210"
