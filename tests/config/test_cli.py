@@ -63,6 +63,7 @@ def test_check_prints_the_effective_configuration_masked(runner: CliRunner, tmp_
     assert (result.exit_code, result.stderr) == (0, "")
     assert "api_key: '********'" in result.stdout
     assert "max_body_size: 33554432" in result.stdout
+    assert "providers:\n  a:\n    kind: openai\n    api_key: '********'\nmodels: {}\n" in result.stdout
     assert runner.invoke(root, ["check", "-q", "a.yaml"]).output == ""
 
 

@@ -12,8 +12,9 @@ import click
 def check(file: str | None, insecure: bool, quiet: bool) -> None:
     """Check the configuration in FILE; without FILE, the one that the environment variables make.
 
-    Prints the whole configuration, defaults filled in and credentials masked. Where something is wrong, every problem
-    is listed on standard error as FILE:LINE: KEY: MESSAGE, and the exit status is 1. Nothing is contacted.
+    Prints what the configuration comes to, defaults filled in and credentials masked. Where something is wrong,
+    every problem is listed on standard error as FILE:LINE: KEY: MESSAGE, and the exit status is 1. Nothing is
+    contacted.
 
     \b
     Examples:

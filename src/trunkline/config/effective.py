@@ -11,7 +11,7 @@ from trunkline.core.secret import MASK, Dsn, Secret
 
 
 def effective(config: Config) -> str:
-    """The whole configuration as YAML, credentials masked."""
+    """The whole configuration as YAML, credentials masked, defaults filled in; of providers, what is set."""
     import yaml
 
     return yaml.safe_dump(masked(config), sort_keys=False, allow_unicode=True, width=120)
@@ -19,7 +19,18 @@ def effective(config: Config) -> str:
 
 def masked(config: Config) -> Any:
     """The whole configuration as plain dicts, lists and scalars, credentials masked."""
-    return _without_arguments(msgspec.to_builtins(config, enc_hook=_mask))
+    shown = _without_arguments(msgspec.to_builtins(config, enc_hook=_mask))
+    return shown | {"providers": {name: _set(provider) for name, provider in shown["providers"].items()}}
+
+
+def _set(provider: dict[str, Any]) -> dict[str, Any]:
+    """What is said of a provider, its kind first: two thirds of the fields mean something to one kind alone."""
+    said = {
+        name: [_set(each) for each in value] if name == "credentials" else value
+        for name, value in provider.items()
+        if value not in (None, False, [], {})
+    }
+    return {name: said[name] for name in sorted(said, key=lambda name: name != "kind")}
 
 
 def _without_arguments(value: Any) -> Any:
