@@ -126,6 +126,40 @@ async def test_a_key_may_be_bound_to_models(model: str, allowed: bool) -> None:
     assert len(inner.targets) == int(allowed)
 
 
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [
+        (b'{"fallbacks":[{"model":"dear"}]}', "fallbacks"),
+        (b'{"fallbacks":"default"}', "fallbacks"),
+        (b'{"models":["dear"]}', "models"),
+        (b'{"Models":["dear"]}', "Models"),
+        (b'{"fallb\\u0061cks":"default"}', "fallbacks"),
+        (b'{"providerOptions":{"gateway":{"models":["dear"]}}}', "providerOptions"),
+        (b'{"tools":[{"name":"f"},{"type":"advisor_20260301","name":"advisor","model":"dear"}]}', "tools[1].model"),
+        (b'{"additionalModelRequestFields":{"fallbacks":[]}}', "additionalModelRequestFields.fallbacks"),
+    ],
+)
+async def test_a_key_bound_to_models_may_name_no_others_beside_its_own(body: bytes, path: str) -> None:
+    stage, _ = auth()
+    inner = Inner([Reply(Said(), body=b"")])
+    with pytest.raises(Forbidden) as caught:
+        await stage(a_call("smart", bearing("some"), body), inner)
+    assert (caught.value.code, caught.value.param) == ("model_not_allowed", path)
+    await stage(a_call("smart", bearing("plain"), body), inner)
+    assert len(inner.targets) == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"--form", b'{"tools":[{"name":"f","input_schema":{"model":1}}]}', b'{"fallbacks":null}', b'{"tools":"x"}', b"[]"],
+)
+async def test_what_names_no_other_model_passes(body: bytes) -> None:
+    stage, _ = auth()
+    inner = Inner([Reply(Said(), body=b"")])
+    await stage(a_call("smart", bearing("some"), body), inner)
+    assert len(inner.targets) == 1
+
+
 async def test_a_keys_tags_come_before_the_callers() -> None:
     stage, _ = auth()
     call = a_call(headers=bearing("plain"))

@@ -14,6 +14,7 @@ from trunkline.core.errors import Forbidden, Unauthenticated
 from trunkline.core.pipeline import Handler
 from trunkline.core.reply import Reply
 from trunkline.core.stores import KeyRing
+from trunkline.policy.naming import others_named
 
 _KEY_HEADERS = frozenset({b"x-api-key", b"api-key", b"x-goog-api-key"})
 _AWS = b"AWS4-HMAC-SHA256 "
@@ -73,6 +74,13 @@ class Auth:
         if peek is not None and not key.allows(peek.model):
             raise Forbidden(
                 f"This API key may not use the model {peek.model!r}.", code="model_not_allowed", param="model"
+            )
+        path = others_named(call.body)
+        if path is not None:
+            raise Forbidden(
+                f"This API key is bound to certain models, and {path} may name others: leave it out.",
+                code="model_not_allowed",
+                param=path,
             )
 
 
