@@ -133,6 +133,9 @@ state: 3
     [
         ("a: [", 2, "", "not valid YAML"),
         ("a: 1\n\tb: 2\n", 2, "", "not valid YAML"),
+        ("a:\n\tb: 2\n", 2, "", "indent by spaces, not tabs"),
+        ("a: {b: ${C}}\n", 1, "", 'a variable wants quotes: "${NAME}"'),
+        ("models: {a: openai/gpt-5}", 1, "models.a", "expected a mapping of settings, such as {targets: …}, found"),
         ("listen: \x07", 0, "", "not valid YAML: a character"),
         ("- a\n", 1, "", "expected a mapping of settings"),
         ("listen: a:1\nlisten: b:2\n", 2, "listen", "given twice, first on line 1"),

@@ -94,7 +94,8 @@ class Reading:
 
     def _struct(self, tree: Tree, kind: Any, path: Path) -> Any:
         if not isinstance(tree, Mapped):
-            return self._expected(tree, path, "a mapping of settings")
+            needed = next((f", such as {{{item.encode_name}: …}}" for item in kind.fields if item.required), "")
+            return self._expected(tree, path, f"a mapping of settings{needed}")
         fields = {item.encode_name: item for item in kind.fields}
         self._unknown(tree, fields, path)
         values: dict[str, Any] = {}

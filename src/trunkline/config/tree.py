@@ -29,6 +29,13 @@ _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _MERGE = "<<"
 
 
+_HINTS: Mapping[str | None, str] = {
+    "did not find expected ',' or '}'": '; between { and } a variable wants quotes: "${NAME}"',
+    "found character that cannot start any token": "; indent by spaces, not tabs, and quote values that begin with @ or %",
+}
+"""What most often leads to what the parser says."""
+
+
 class Scalar(Struct, frozen=True):
     text: str
     """With variables filled in."""
@@ -75,7 +82,8 @@ def read_tree(text: str, file: str, environ: Mapping[str, str], problems: list[P
         node = yaml.compose(text, Loader=yaml.CSafeLoader)
     except yaml.MarkedYAMLError as error:
         line = _line(error.problem_mark)
-        raise ConfigError([Problem(file, line, "", f"not valid YAML: {error.problem or error.context}")]) from None
+        said = error.problem or error.context
+        raise ConfigError([Problem(file, line, "", f"not valid YAML: {said}{_HINTS.get(said, '')}")]) from None
     except yaml.YAMLError:
         raise ConfigError([Problem(file, 0, "", "not valid YAML: a character that YAML does not allow")]) from None
     if node is None:
