@@ -44,6 +44,17 @@ def test_no_host_is_sent_a_developer(kind: str) -> None:
     assert lost == []
 
 
+@pytest.mark.parametrize("kind", HOSTS)
+def test_a_choice_among_some_tools_is_those_tools(kind: str) -> None:
+    """`allowed_tools` is OpenAI's own word."""
+    tools = [{"type": "function", "function": {"name": name}} for name in ("one", "two")]
+    some = {"mode": "required", "tools": [{"type": "function", "function": {"name": "two"}}]}
+    body, lost = rewritten(kind, asked(tools=tools, tool_choice={"type": "allowed_tools", "allowed_tools": some}))
+    assert [tool["function"]["name"] for tool in body["tools"]] == ["two"]
+    assert body["tool_choice"] == "required"
+    assert lost == []
+
+
 @pytest.mark.parametrize(
     ("kind", "field"),
     [("groq", "max_completion_tokens"), ("openrouter", "max_completion_tokens"), ("mistral", "max_tokens")],

@@ -43,6 +43,8 @@ class Quirks(Struct, frozen=True):
     """Anthropic: the model continues a conversation that ends with an assistant message."""
     developer_role: bool = True
     """Chat: whether role `developer` is known; `system` is sent otherwise."""
+    allowed_tools: bool = True
+    """Chat: whether a choice among some of the tools is known; the others are left out otherwise."""
     thinking_budget: bool = False
     """Gemini: thinking is asked for by a number of tokens; by a level otherwise."""
     signed_calls: bool = False

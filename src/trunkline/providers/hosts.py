@@ -2,17 +2,17 @@
 
 Facts: the hosts' API references of November 2026, and recorded exchanges with most of them. All take `max_tokens`;
 those which also take `max_completion_tokens` are sent that, because reasoning models count by it. None is sent role
-`developer`: `system` means the same everywhere.
+`developer`: `system` means the same everywhere. Nor is any told `allowed_tools`, which is OpenAI's: it gets just those.
 """
 
 from __future__ import annotations
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from trunkline.dialects.base import Quirks
 
-PLAIN = Quirks(max_tokens_field="max_tokens", developer_role=False)
-_NEWER = Quirks(developer_role=False)
+_NEWER = Quirks(developer_role=False, allowed_tools=False)
+PLAIN = structs.replace(_NEWER, max_tokens_field="max_tokens")
 
 
 class Host(Struct, frozen=True):
@@ -30,9 +30,7 @@ class Host(Struct, frozen=True):
 
 
 def _refusing(*attributes: str, stream_usage: bool = True) -> Quirks:
-    return Quirks(
-        max_tokens_field="max_tokens", developer_role=False, stream_usage=stream_usage, drop=frozenset(attributes)
-    )
+    return structs.replace(PLAIN, stream_usage=stream_usage, drop=frozenset(attributes))
 
 
 HOSTS: dict[str, Host] = {
@@ -53,7 +51,7 @@ HOSTS: dict[str, Host] = {
         "https://api.groq.com/openai/v1",
         ("GROQ_API_KEY",),
         "groq",
-        Quirks(developer_role=False, drop=frozenset({"logprobs", "top_logprobs", "logit_bias"})),
+        structs.replace(_NEWER, drop=frozenset({"logprobs", "top_logprobs", "logit_bias"})),
     ),
     "huggingface": Host("https://router.huggingface.co/v1", ("HF_TOKEN", "HUGGINGFACE_API_KEY")),
     # 422 for any field it does not know. Streams always end with usage. A seed is called `random_seed` there.

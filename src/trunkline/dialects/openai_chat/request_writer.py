@@ -10,6 +10,7 @@ from operator import attrgetter
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
 from trunkline.core.request import (
     CustomTool,
@@ -217,6 +218,9 @@ class _RequestWriter:
         tools = [written for tool in request.tools if (written := self._tool(tool)) is not None]
         choice = request.tool_choice
         refuse_forced(request, self.lost)
+        if choice is not None and choice.allowed is not None and not self.quirks.allowed_tools:
+            tools = [tool for tool in tools if (name := _name(tool)) is None or name in choice.allowed]
+            choice = structs.replace(choice, allowed=None)
         if tools:
             out["tools"] = tools
             if choice is not None:
