@@ -31,7 +31,7 @@ _MERGE = "<<"
 
 _HINTS: Mapping[str | None, str] = {
     "did not find expected ',' or '}'": '; between { and } a variable wants quotes: "${NAME}"',
-    "found character that cannot start any token": "; indent by spaces, not tabs, and quote values that begin with @ or %",
+    "found character that cannot start any token": "; indent by spaces, not tabs; quote what begins with @ or %",
 }
 """What most often leads to what the parser says."""
 
