@@ -277,6 +277,13 @@ def test_signatures_of_other_families_are_base64_and_never_reach_the_service() -
     assert DIALECT.patch(own, "m", PEEK, LEVELS) is own
 
 
+def test_only_signatures_are_taken_for_signatures() -> None:
+    words = b'{"parts": [{"text": "dGwx"}, {"inlineData": {"mimeType": "image/png", "data": "dGwxAAAA"}}]}'
+    assert DIALECT.patch(words, "m", PEEK, LEVELS) == words
+    older = b'{"parts": [{"thought_signature" : "dGwx"}]}'
+    assert b"dGwx" not in DIALECT.patch(older, "m", PEEK, LEVELS)
+
+
 # ── Answers ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -302,6 +302,25 @@ async def test_a_token_that_is_refused_is_renewed_within_the_call(
     assert len(issuer.asked) == 2
 
 
+async def test_a_token_of_awss_that_has_expired_is_looked_for_anew(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("t-old")
+    expired = whole({"message": "The security token included in the request is expired"}, 403,
+                    {"x-amzn-errortype": "ExpiredTokenException"})  # fmt: skip
+    answer = {
+        "output": {"message": {"role": "assistant", "content": [{"text": "hi"}]}},
+        "stopReason": "end_turn",
+        "usage": {"inputTokens": 7, "outputTokens": 2, "totalTokens": 9},
+    }
+    async with Choosing(by_key({"t-old": expired, "t-new": whole(answer)})) as upstream:
+        row = {"kind": "bedrock", "region": "us-east-1", "base_url": upstream.url, "api_key": {"file": str(file)}}
+        async with running(tmp_path, {"providers": {"p": row}}) as run:
+            assert (await call(run, "p/us.amazon.nova-2-lite-v1:0")).status == 401
+            file.write_text("t-new")
+            assert (await call(run, "p/us.amazon.nova-2-lite-v1:0")).status == 200
+    assert keys_of(upstream) == ["t-old", "t-old", "t-new"]
+
+
 async def test_an_application_of_entra_calls_azure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with Upstream(whole({"access_token": "token-1", "expires_in": 3600})) as issuer, Upstream(GOOD) as upstream:
         monkeypatch.setenv("AZURE_AUTHORITY_HOST", issuer.url)

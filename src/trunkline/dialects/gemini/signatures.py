@@ -20,7 +20,7 @@ PLACEHOLDER = "c2tpcF90aG91Z2h0X3NpZ25hdHVyZV92YWxpZGF0b3I="
 
 _SEALED = "dGwx"
 """How the base64 of a seal, and of thoughts packed, begins."""
-_OURS = re.compile(rb'"' + _SEALED.encode() + rb'[A-Za-z0-9+/_=-]*"')
+_OURS = re.compile(rb'("thought_?[sS]ignature"\s*:\s*)"' + _SEALED.encode() + rb'[A-Za-z0-9+/_=-]*"')
 _REDACTED = "redacted~"
 _MARK = "tl1"
 
@@ -58,7 +58,7 @@ def unmarked(body: bytes) -> bytes:
     """A client's body for the service itself, which would refuse what only the gateway can read: signatures of other
     families' models become the placeholder. No signature of the service's own begins as ours do: its first byte would
     be no valid tag of a protocol buffer."""
-    return _OURS.sub(f'"{PLACEHOLDER}"'.encode(), body) if b'"' + _SEALED.encode() in body else body
+    return _OURS.sub(rb'\1"' + PLACEHOLDER.encode() + b'"', body) if b'"' + _SEALED.encode() in body else body
 
 
 def _encoded(text: str) -> str:

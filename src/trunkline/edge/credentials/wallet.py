@@ -70,7 +70,8 @@ class Wallet:
         if response.status < 400:
             return response
         error = await _explained(response, shown, explain)
-        if response.status != 401 or not await _timely(call, access.renew(shown)):
+        refused = response.status == 401 or error.kind == "authentication"  # AWS says 403 of a token that has expired
+        if not refused or not await _timely(call, access.renew(shown)):
             raise error
         shown = await _timely(call, access.shown(request))
         response = await ask(shown.headers)
