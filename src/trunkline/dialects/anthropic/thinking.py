@@ -27,6 +27,10 @@ from trunkline.dialects.mapping import EFFORTS
 LEAST_BUDGET = 1024
 """Tokens: the smallest `budget_tokens` that the service accepts."""
 
+GUESSED = Quirks().max_tokens_default
+"""The limit sent to a model of which nothing is known: a budget may come on top of it. Another limit, where the caller
+set none, is the most that the model may say, and the service refuses a higher one."""
+
 
 class Plan(Struct):
     """`thinking` and `effort` as the body shall say them; None: left out."""
@@ -102,7 +106,7 @@ def _budgeted(request: Request, reasoning: Reasoning, limit: int, lost: list[str
         lost.append(request.name_of("reasoning"))
         return Plan(max_tokens=limit)
     budget = max(budget, LEAST_BUDGET)
-    if request.max_tokens is None:
+    if request.max_tokens is None and limit == GUESSED:
         return Plan({"type": "enabled", "budget_tokens": budget}, None, limit + budget)
     if limit // 2 < LEAST_BUDGET:
         lost.append(request.name_of("reasoning"))
