@@ -70,6 +70,13 @@ def test_an_unknown_target_is_an_error_of_the_caller(tmp_path: Path) -> None:
     assert "nobody/m" in ran.stderr
 
 
+def test_a_file_that_cannot_be_written_is_told_before_anything_is_asked(tmp_path: Path) -> None:
+    out = str(tmp_path / "missing" / "found.yaml")
+    ran = CliRunner().invoke(root, ["probe", "sim/sim-small", "--write", out])
+    assert ran.exit_code == 2
+    assert f"{out} cannot be written: No such file or directory" in ran.stderr
+
+
 def test_what_was_not_clear_overrides_nothing() -> None:
     findings = [Finding("tools", "unclear"), Finding("image", "yes"), Finding("document", "unclear")]
     assert overrides(findings) == {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +18,20 @@ _SHOWN = 90
 """Characters of a provider's words in the table."""
 
 
+def _writable(context: click.Context, option: click.Parameter, path: str | None) -> str | None:
+    """Asking costs money, so a file that cannot be written is told before."""
+    if path is not None:
+        try:
+            open(path, "a", encoding="utf-8").close()
+        except OSError as error:
+            raise click.BadParameter(f"{path} cannot be written: {error.strerror}") from None
+    return path
+
+
 @click.command(short_help="Ask a live target, with small real requests, what it takes.")
 @click.argument("target")
 @click.option("-c", "--config", metavar="FILE", help="The configuration; without it, the one of the environment.")
-@click.option("--write", "out", metavar="FILE", type=click.Path(dir_okay=False), help="Write `catalog:` entries there.")
+@click.option("--write", "out", metavar="FILE", callback=_writable, help="Write `catalog:` entries there.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def probe(target: str, config: str | None, out: str | None, as_json: bool) -> None:
     """Ask TARGET (`provider/model`) some thirty questions and show what it takes. Costs real tokens, a few thousand.
@@ -66,8 +77,10 @@ async def _probed(config: Config, wanted: str) -> tuple[list[Finding], int | Non
         found: list[Finding] = []
         async for each in Probe(Sender(gateway.transport), target, time.time).findings():
             found.append(each)
-            click.echo(f"\r{len(found)}/{len(QUESTIONS)} {each.name:<24}", err=True, nl=False)
-        click.echo("\r" + " " * 40 + "\r", err=True, nl=False)
+            if sys.stderr.isatty():
+                click.echo(f"\r{len(found)}/{len(QUESTIONS)} {each.name:<24}", err=True, nl=False)
+        if sys.stderr.isatty():
+            click.echo("\r" + " " * 40 + "\r", err=True, nl=False)
         return found, _cost(target, found), target.name
     finally:
         await gateway.aclose()
