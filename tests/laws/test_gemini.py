@@ -3,6 +3,7 @@ stable, a conversation grows at its end only, and no bytes make anything but a d
 
 from __future__ import annotations
 
+import base64
 import json
 from contextlib import suppress
 from typing import Any
@@ -15,8 +16,8 @@ from hypothesis import strategies as st
 from tests.laws.generators import answers, arguments, ids, law, names, pieces, requests, said, spoken, usages
 from trunkline.core.call import Peek
 from trunkline.core.errors import BadRequest, UpstreamBroken
-from trunkline.core.events import Event, Failed, Reason, Started
-from trunkline.core.request import Image, Message, Request, Text, Tool, ToolCall, ToolResult, Url
+from trunkline.core.events import Event, Failed, PartStarted, Reason, Started
+from trunkline.core.request import Image, Message, Request, Text, Thinking, Tool, ToolCall, ToolResult, Url
 from trunkline.core.usage import Usage
 from trunkline.dialects.base import Envelope, Quirks
 from trunkline.dialects.gemini import ARRAY, DIALECT
@@ -40,6 +41,8 @@ def sayable(request: Request) -> Request:
             if isinstance(part, Image) and isinstance(part.source, Url):
                 kind = "image/png" if part.source.url.endswith("png") else "image/jpeg"
                 part.source = Url(part.source.url, kind)
+            if isinstance(part, Thinking) and part.signature is not None:
+                part.signature = base64.b64encode(part.signature.encode()).decode()  # bytes, to Google's types
     return request
 
 
@@ -63,9 +66,15 @@ def told(events: list[Event]) -> Any:
     counts = [
         (usage.input, usage.cache_read, usage.output, usage.reasoning) for usage in events if isinstance(usage, Usage)
     ]
-    words = spoken(events)
-    said = tuple(words[name] for name in ("text", "reasoning", "signatures", "reasons"))
-    return heads, counts, said, sorted(words["calls"])
+    words = [spoken(_of(events, choice)) for choice in (0, 1)]
+    said = [{name: each[name] for name in ("text", "reasoning", "signatures")} for each in words]
+    return heads, counts, said, spoken(events)["reasons"], [sorted(each["calls"], key=str) for each in words]
+
+
+def _of(events: list[Event], choice: int) -> list[Event]:
+    """The events of one alternative's parts: alternatives do not keep their order among each other."""
+    own = {event.index for event in events if isinstance(event, PartStarted) and event.choice == choice}
+    return [event for event in events if getattr(event, "index", None) in own]
 
 
 # ── Requests ───────────────────────────────────────────────────────────────────────────────────────────────────────

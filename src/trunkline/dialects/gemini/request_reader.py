@@ -95,7 +95,7 @@ def _content(item: Any, at: str) -> _Content:
 
 def _plain(item: Any, at: str) -> _Content | None:
     """What most contents are, one text and who said it: for a fifth of the time."""
-    if type(item) is not dict or len(item) != 2 or (role := item.get("role")) not in {"user", "model"}:
+    if type(item) is not dict or len(item) != 2 or ((role := item.get("role")) != "user" and role != "model"):
         return None
     parts = item.get("parts")
     if type(parts) is not list or len(parts) != 1 or type(part := parts[0]) is not dict or len(part) != 1:

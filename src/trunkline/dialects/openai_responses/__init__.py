@@ -16,7 +16,7 @@ from trunkline.dialects import openai_errors as errors
 from trunkline.dialects.base import Dialect, Envelope, Quirks, Reader, Writer
 from trunkline.dialects.carried import marked
 from trunkline.dialects.counts import read_count
-from trunkline.dialects.fields import Fields, decode_object, missing
+from trunkline.dialects.fields import Fields, decode_object, missing, raw_fields
 from trunkline.dialects.openai_responses import (
     answer_reader,
     answer_writer,
@@ -36,7 +36,6 @@ class _Peek(Struct):
 
 
 _peek = msgspec.json.Decoder(_Peek).decode
-_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _encode = msgspec.json.Encoder().encode
 
 
@@ -59,7 +58,7 @@ class OpenAIResponses(Dialect):
             return self.write_request(self.read_request(body, peek), model, Quirks(), [])
         if model == peek.model:
             return body
-        fields = _fields(body)
+        fields = raw_fields(body)
         fields["model"] = msgspec.Raw(_encode(model))
         return _encode(fields)
 

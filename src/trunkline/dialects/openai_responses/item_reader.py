@@ -59,7 +59,8 @@ def _item(item: Any, at: str) -> Message:
     kind = item.get("type")
     if kind is None or kind == "message":
         role, text = item.get("role"), item.get("content")
-        if role in _SPEAKERS and type(text) is str and item.keys() <= _SAYING:  # what most are, for a fifth of the time
+        if type(role) is str and role in _SPEAKERS and type(text) is str and item.keys() <= _SAYING:
+            # What most are, for a fifth of the time.
             aside: dict[str, Any] | None = {} if role == "assistant" else None  # each of the model's is an item
             return Message(role, [Text(text, at=f"{at}.content", aside=aside)], at=at)
         return _message(Fields(dict(item), at))

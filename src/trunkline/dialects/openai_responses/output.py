@@ -76,10 +76,12 @@ class Output:
 
     def call(self, kind: str, part: PartStarted, field: str) -> Json:
         """A call. Where the upstream's model signed it, the signature travels in the id that the client sends back."""
-        call_id, signature = part.id, (part.data or {}).get("signature")
+        data = part.data or {}
+        call_id, signature = part.id, data.get("signature")
         if signature and not self.own:
             call_id = pack(part.id, [Carried(self._head.dialect, "call", signature)])
-        return self.begin(kind, part, call_id=call_id, name=part.name, **{field: ""}, status="in_progress")
+        scope = {"namespace": data["namespace"]} if "namespace" in data else {}
+        return self.begin(kind, part, call_id=call_id, name=part.name, **scope, **{field: ""}, status="in_progress")
 
     def redacted(self, part: PartStarted) -> Json:
         data = str((part.data or {}).get("data") or "")

@@ -18,7 +18,7 @@ from msgspec import Raw, Struct
 
 from trunkline.core.errors import BadRequest
 from trunkline.dialects.carried import marked
-from trunkline.dialects.fields import Fields, decode_object
+from trunkline.dialects.fields import Fields, decode_object, raw_fields
 from trunkline.dialects.sse import event, events
 
 Makers = tuple[tuple[str, int], ...]
@@ -38,6 +38,7 @@ class Life(Struct, frozen=True):
     background: bool | None = None
     previous_response_id: str | None = None
     conversation: Any = None
+    generate: bool | None = None
 
 
 class Answer(Struct, frozen=True):
@@ -70,7 +71,6 @@ _input = msgspec.json.Decoder(_Input).decode
 _items = msgspec.json.Decoder(list[Raw]).decode
 _item = msgspec.json.Decoder(_Item).decode
 _event = msgspec.json.Decoder(_Event).decode
-_fields = msgspec.json.Decoder(dict[str, Raw]).decode
 
 _BAD = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -86,6 +86,7 @@ def read_life(body: bytes) -> Life:
             top.get("background", bool),
             top.get("previous_response_id", str),
             top.any("conversation"),
+            top.get("generate", bool),
         )
     if life.previous_response_id is not None and life.conversation is not None:
         raise BadRequest(
@@ -127,7 +128,7 @@ def encode_items(items: Sequence[Raw]) -> bytes:
 
 def rewritten(body: bytes, **changes: Any) -> bytes:
     """A JSON object with these fields set, or left out (`DROP`); all others, and their order, as they came."""
-    fields = _fields(body)
+    fields = raw_fields(body)
     for name, value in changes.items():
         if value is DROP:
             fields.pop(name, None)
@@ -154,6 +155,20 @@ def for_provider(items: Sequence[Raw], makers: Makers, provider: str) -> list[Ra
         at += count
         out += run if maker in {"", provider} else [kept for item in run if (kept := _foreign(item)) is not None]
     return [*out, *items[at:]]
+
+
+def portable(response: bytes) -> bytes:
+    """A response that no provider remembers, as one to go on from: its items without ids, which mean nothing to anybody,
+    and without the thoughts that only a memory could read."""
+    answer = read_answer(response)
+    items = answer.output if answer is not None else []
+    kept = [Raw(rewritten(bytes(item), id=DROP, status=DROP)) for item in items if _readable(item)]
+    return rewritten(response, output=Raw(encode_items(kept)))
+
+
+def _readable(item: Raw) -> bool:
+    data = bytes(item)
+    return _item(data).type != "reasoning" or bool(_fields(data).get("encrypted_content"))
 
 
 def _foreign(item: Raw) -> Raw | None:
