@@ -168,7 +168,7 @@ def portable(response: bytes) -> bytes:
 
 def _readable(item: Raw) -> bool:
     data = bytes(item)
-    return _item(data).type != "reasoning" or bool(_fields(data).get("encrypted_content"))
+    return _item(data).type != "reasoning" or bool(raw_fields(data).get("encrypted_content"))
 
 
 def _foreign(item: Raw) -> Raw | None:
