@@ -40,10 +40,10 @@ def pieces(data: bytes, size: int) -> Iterable[bytes]:
 
 def requests(dialect: Dialect, others: list[Dialect], body: bytes, size: int) -> None:
     peek = dialect.peek(body, ADDRESSED)
+    dialect.patch(body, "another", peek, Quirks())  # all that the identity path does: nothing has read the body yet
     request = dialect.read_request(body, peek)
     for other in others:
         _write(other.write_request, request, size)
-    dialect.patch(body, "another", peek, Quirks())
 
 
 def count_requests(dialect: Dialect, others: list[Dialect], body: bytes, size: int) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.corpus.exchanges import needs_recordings
+from tests.fuzz import operations
 from tests.fuzz.dialects import DIALECTS
 from tests.fuzz.harness import ACTIONS, one_input, seed
 from tests.fuzz.seeds import seeds
@@ -19,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="atheris is not here: nothing is fuzzed")
-@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("dialect", [*DIALECTS, "operations"])
 def test_no_input_brings_out_an_undeclared_error(dialect: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.fuzz", dialect, "--runs", str(RUNS)]
     done = subprocess.run(
@@ -32,13 +33,25 @@ def test_no_input_brings_out_an_undeclared_error(dialect: str, tmp_path: Path) -
 FOUND = [
     ("bedrock", "count request", '{"input":{"invokeModel":{"body":"ÉeyJ9"}}}', False),
     ("gemini", "request", '{"contents":[{"parts":[{"text":"a","thoughtSignature":"dGwxÉ"}]}]}', True),
+    (
+        "bedrock",
+        "request",
+        '{"messages":[{"role":"user","content":[{"document":{"format":"pdf","source":{}}}]}]}',
+        True,
+    ),
+    ("openai_chat", "request", '{"model":"m","\udcce":1,"messages":[]}', False),
+    ("openai_responses", "request", '{"model":"m","\udcce":1,"input":"a"}', False),
+    ("anthropic", "request", '{"model":"m","\udcce":1,"max_tokens":3,"messages":[]}', False),
 ]
 """What the fuzzer brought out once, and whether it is taken."""
 
 
 @pytest.mark.parametrize(("dialect", "action", "body", "taken"), FOUND)
 def test_what_was_found_stays_mended(dialect: str, action: str, body: str, taken: bool) -> None:
-    assert one_input(DIALECTS[dialect], list(DIALECTS.values()), seed(action, body.encode())) is taken
+    assert (
+        one_input(DIALECTS[dialect], list(DIALECTS.values()), seed(action, body.encode(errors="surrogateescape")))
+        is taken
+    )
 
 
 @needs_recordings
@@ -47,3 +60,9 @@ def test_the_seeds_begin_every_action(dialect: str) -> None:
     begun = {data[0] for data in seeds(dialect)}
     assert begun == set(range(len(ACTIONS)))
     assert len(list(seeds(dialect))) > 80
+
+
+def test_the_seeds_of_operations_begin_every_action_and_are_taken() -> None:
+    own = [operations.seed(action, body, variant) for action, body in operations.OWN for variant in range(9)]
+    assert {data[0] for data in operations.seeds()} == set(range(len(operations.ACTIONS)))
+    assert {data[0] for data in own if operations.one_input(data)} == set(range(len(operations.ACTIONS)))

@@ -27,6 +27,7 @@ _NAMES = {
 TYPED = b'"type"'
 """In chat and Messages bodies whatever is no plain text says its type: one without this holds nothing else."""
 _decode = msgspec.json.Decoder().decode
+_raw = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 def decode_object(body: bytes) -> dict[str, Any]:
@@ -40,6 +41,16 @@ def decode_object(body: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise BadRequest(f"The request body must be a JSON object, not {_name(value)}.", code="invalid_json")
     return value
+
+
+def raw_fields(body: bytes) -> dict[str, msgspec.Raw]:
+    """The fields of a JSON object, the bytes of each value as they came. Raises BadRequest: a look at a few fields does
+    not see that another one's name is no UTF-8."""
+    try:
+        return _raw(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        decode_object(body)  # the slow way, for the sake of its error messages
+        raise
 
 
 def _name(value: Any) -> str:

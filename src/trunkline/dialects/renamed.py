@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import msgspec
 
-_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+from trunkline.dialects.fields import raw_fields
+
 _encode = msgspec.json.Encoder().encode
 
 
 def renamed(body: bytes, model: str) -> bytes:
     """The same bytes where the name is right already. The body is known to be a JSON object."""
-    fields = _fields(body)
+    fields = raw_fields(body)
     name = _encode(model)
     if fields.get("model") == msgspec.Raw(name):
         return body

@@ -15,7 +15,7 @@ from trunkline.dialects.anthropic.vocabulary import NAME
 from trunkline.dialects.base import Dialect, Envelope, Quirks, Reader, Writer
 from trunkline.dialects.carried import marked
 from trunkline.dialects.counts import read_count
-from trunkline.dialects.fields import TYPED, Fields, decode_object, missing
+from trunkline.dialects.fields import TYPED, Fields, decode_object, missing, raw_fields
 from trunkline.dialects.whole import WholeTap
 
 __all__ = ["DIALECT", "Anthropic", "api_version"]
@@ -27,7 +27,6 @@ class _Peek(Struct):
 
 
 _peek = msgspec.json.Decoder(_Peek).decode
-_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _encode = msgspec.json.Encoder().encode
 
 
@@ -52,7 +51,7 @@ class Anthropic(Dialect):
             return self._unmarked(body, model, peek)
         if model == peek.model and not peek.addressed:
             return body
-        fields = _fields(body)
+        fields = raw_fields(body)
         fields["model"] = msgspec.Raw(_encode(model))
         fields.pop("anthropic_version", None)  # of an envelope in which other hosts take the same body
         if peek.stream:
@@ -61,7 +60,7 @@ class Anthropic(Dialect):
 
     def _unmarked(self, body: bytes, model: str, peek: Peek) -> bytes:
         """Without the thoughts of other families' models, which only the gateway can read."""
-        if "max_tokens" in _fields(body):
+        if "max_tokens" in raw_fields(body):
             return self.write_request(self.read_request(body, peek), model, Quirks(), [])
         return self.write_count_request(self.read_count_request(body, peek), model, Quirks(), [])
 

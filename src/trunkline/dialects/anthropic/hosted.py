@@ -16,8 +16,8 @@ from trunkline.core.request import Request
 from trunkline.dialects.anthropic import Anthropic
 from trunkline.dialects.base import Quirks
 from trunkline.dialects.carried import marked
+from trunkline.dialects.fields import raw_fields
 
-_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _encode = msgspec.json.Encoder().encode
 
 VERSION = "anthropic_version"
@@ -52,7 +52,7 @@ class HostedAnthropic(Anthropic):
 
     def _enveloped(self, body: bytes, model: str) -> bytes:
         """The version first; one that the caller gave stays."""
-        given = {name: value for name, value in _fields(body).items() if name not in self._left_out}
+        given = {name: value for name, value in raw_fields(body).items() if name not in self._left_out}
         fields: dict[str, Any] = {VERSION: self._version, **given}
         if "model" not in self._left_out:
             fields["model"] = model

@@ -154,9 +154,9 @@ class _RequestWriter:
             said = [block for block in blocks if "text" in block]
             results[-1]["content"] = [*results[-1]["content"], *said]
             blocks = [block for block in blocks if "text" not in block]
-        names = [block["document"]["name"] for block in blocks if "document" in block]
-        if names and not any("text" in block and block["text"].strip() for block in blocks):
-            blocks.append({"text": ", ".join(names)})  # the service refuses documents without a text
+        documents = [block["document"] for block in blocks if "document" in block]
+        if documents and not any("text" in block and block["text"].strip() for block in blocks):
+            blocks.append({"text": _names(documents) or _FILLER})  # the service refuses documents without a text
         return blocks
 
     def _role(self, message: Message) -> str:
@@ -317,3 +317,9 @@ def _are_labels(metadata: dict[str, Any]) -> bool:
         name and _LABEL.fullmatch(name) and isinstance(value, str) and _LABEL.fullmatch(value)
         for name, value in metadata.items()
     )
+
+
+def _names(documents: list[Any]) -> str:
+    """Of documents that have one: what the client wrote passes even if it is no document to us."""
+    named = (document.get("name") for document in documents if isinstance(document, dict))
+    return ", ".join(name for name in named if isinstance(name, str))

@@ -27,7 +27,7 @@ from trunkline.dialects.embeddings.base import (
     said,
 )
 from trunkline.dialects.embeddings.purposes import GEMINI, read_purpose
-from trunkline.dialects.fields import Fields, decode_object
+from trunkline.dialects.fields import Fields, decode_object, raw_fields
 
 MAX_BATCH = 100
 """Requests of one batch ("at most 100 requests can be in one batch" is what the API answers beyond)."""
@@ -88,11 +88,11 @@ class Gemini(Format):
         """The path names the model; where the body repeats it, it must say the same."""
         if b'"model"' not in body:
             return body
-        top = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+        top = raw_fields(body)
         if self._batch and "requests" in top:
             try:
                 rows = msgspec.json.decode(top["requests"], type=list[dict[str, msgspec.Raw]])
-            except msgspec.ValidationError:
+            except (msgspec.DecodeError, UnicodeDecodeError):
                 raise BadRequest("requests must be an array of objects.", param="requests") from None
             top["requests"] = msgspec.Raw(encode([self._renamed(row, model) for row in rows]))
         return encode(self._renamed(top, model))

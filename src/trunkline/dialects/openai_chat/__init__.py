@@ -12,7 +12,7 @@ from trunkline.core.request import Request
 from trunkline.dialects import openai_errors as errors
 from trunkline.dialects.base import Dialect, Envelope, Quirks, Reader, Writer
 from trunkline.dialects.carried import marked
-from trunkline.dialects.fields import TYPED, Fields, decode_object, missing
+from trunkline.dialects.fields import TYPED, Fields, decode_object, missing, raw_fields
 from trunkline.dialects.openai_chat import answer_reader, answer_writer, request_reader, request_writer, tap
 from trunkline.dialects.openai_chat.vocabulary import NAME
 from trunkline.dialects.whole import WholeTap
@@ -35,7 +35,6 @@ class _Peek(Struct):
 
 
 _peek = msgspec.json.Decoder(_Peek).decode
-_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _encode = msgspec.json.Encoder().encode
 _USAGE_ON = msgspec.Raw(b'{"include_usage":true}')
 
@@ -66,7 +65,7 @@ class OpenAIChat(Dialect):
         ask = peek.stream and not peek.include_usage and quirks.stream_usage
         if model == peek.model and not ask and not peek.addressed:
             return body
-        fields = _fields(body)
+        fields = raw_fields(body)
         fields["model"] = msgspec.Raw(_encode(model))
         if ask:
             options = fields.get("stream_options")
