@@ -17,9 +17,10 @@ from trunkline.core.errors import ShuttingDown
 from trunkline.core.pipeline import stack
 from trunkline.core.secret import Secret
 from trunkline.core.stores import Journal, Responses
+from trunkline.edge import model_pages
 from trunkline.edge.admin import Admin
 from trunkline.edge.memory import settle
-from trunkline.edge.pages import MODEL_PAGES, Health, Metrics, Models
+from trunkline.edge.pages import Health, Metrics
 from trunkline.edge.server import Edge
 from trunkline.edge.transport.base import Transport
 from trunkline.edge.transport.open import open_transport
@@ -92,7 +93,7 @@ class Gateway:
             terminal=upstream,
         )
 
-        models = Models(self.directory.names, auth.identify, self.directory.room)
+        models = model_pages.Models(self.directory.names, auth.identify, self.directory.room)
         health = Health(self.status, config.admin_key)
         admin = Admin(
             config.admin_key,
@@ -103,12 +104,12 @@ class Gateway:
             handle,
             config.server,
             pages={
-                **dict.fromkeys(MODEL_PAGES, models),
+                **dict.fromkeys(model_pages.PAGES, models),
                 "/healthz": health.live,
                 "/readyz": health.ready,
                 "/metrics": Metrics(lambda: exposition(self.meters.total()), auth.identify, config.admin_key),
             },
-            below={**{f"{page}/": models for page in MODEL_PAGES}, "/admin/": admin},
+            below={**dict.fromkeys(model_pages.BELOW, models), "/admin/": admin},
             behind=lambda: self.conversation.runs.active,
         )
         self._loader = threading.Thread(target=self._load, name="trunkline-loader", daemon=True)

@@ -320,7 +320,7 @@ METHODS: list[tuple[str, str, int]] = [
     ("GET", "/readyz", 200),
     ("GET", "/metrics", 200),
     ("GET", "/nothing", 404),
-    ("POST", "/v1/embeddings", 404),
+    ("POST", "/v1/nothing", 404),
     ("OPTIONS", "*", 404),
 ]
 
