@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.edges.families import FAMILIES, OPENAI, PAIRS, Family
+from tests.edges.families import ANTHROPIC, FAMILIES, OPENAI, PAIRS, Family
 from tests.edges.test_streams import one_target
 from tests.edges.upstreams import Upstream, silence, stream, whole
 from tests.running import running, shipped, until
@@ -77,6 +77,36 @@ async def test_usage_is_estimated_and_says_so_where_none_is_reported(upstream: F
     assert entry.usage.estimated
     assert entry.usage.input > 0
     assert entry.usage.output > 0
+
+
+@pytest.mark.parametrize("client", FAMILIES, ids=str)
+@pytest.mark.parametrize("leaves", [False, True])
+async def test_what_was_counted_before_an_answer_broke_off_is_kept(
+    client: Family, leaves: bool, tmp_path: Path
+) -> None:
+    """Claude tells the prompt's tokens first. The upstream hangs up, or the client leaves."""
+    first, *_ = ANTHROPIC.events
+    words = b"one word after the other " * 20
+    begun = (
+        b'event: content_block_start\ndata: {"type":"content_block_start","index":0,"content_block":{"type":"text",'
+        b'"text":""}}\n\n',
+        b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta",'
+        b'"text":"%b"}}\n\n' % words,
+    )
+    answer = stream(first, *begun, None) if leaves else stream(first, *begun, end=False)
+    async with Upstream(answer) as up, running(tmp_path, one_target(up.url, ANTHROPIC)) as run:
+        async with connected(run.port) as line:
+            await line.send(request(client.path, client.ask("up/m", stream=True)))
+            await line.read_head()
+            seen = b""
+            while b"one word" not in seen:
+                seen += await line.read_chunk()
+            line.abort()
+        entry = await run.entry()
+    assert entry.usage is not None
+    assert entry.usage.estimated
+    assert entry.usage.input == 7
+    assert entry.usage.output >= 100
 
 
 @pytest.mark.parametrize("capture", ["none", "metadata", "full"])

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from operator import attrgetter
 from typing import Any
 
+from msgspec import structs
+
 from trunkline.core.errors import GatewayError
 from trunkline.core.events import ArgumentsDelta, Event, Failed, ReasoningDelta, TextDelta
 from trunkline.core.usage import Usage
@@ -23,7 +25,7 @@ _WORDS: dict[type, Callable[[Any], str]] = {
 class Translation:
     """A Flow over a reader and a writer."""
 
-    __slots__ = ("_characters", "_dialect", "_reader", "_request_id", "_writer", "complete", "error", "usage")
+    __slots__ = ("_characters", "_dialect", "_reader", "_request_id", "_usage", "_writer", "complete", "error")
 
     def __init__(self, reader: Reader, writer: Writer, dialect: Dialect, request_id: str) -> None:
         self._reader = reader
@@ -31,9 +33,18 @@ class Translation:
         self._dialect = dialect
         self._request_id = request_id
         self._characters = 0
-        self.usage: Usage | None = None
+        self._usage: Usage | None = None
         self.complete = False
         self.error: GatewayError | None = None
+
+    @property
+    def usage(self) -> Usage | None:
+        """Asked for at the end. Where the client has gone before it, the reader is asked for what it knows."""
+        if not self.complete and self._usage is None:
+            self._usage = next((event for event in self._reader.eof() if isinstance(event, Usage)), None)
+        if self._usage is not None and self._usage.estimated:
+            return structs.replace(self._usage, output=max(self._usage.output, self.produced))
+        return self._usage
 
     @property
     def produced(self) -> int:
@@ -60,11 +71,13 @@ class Translation:
     def fail(self, error: GatewayError) -> bytes:
         """What breaks off behind the end of the answer takes nothing from it."""
         rest = list(self._reader.eof())
-        if not any(isinstance(event, Failed) for event in rest):
+        whole = not any(isinstance(event, Failed) for event in rest)
+        out = self._write(event for event in rest if not isinstance(event, Failed))
+        if whole:
             self.complete = True
-            return self._write(rest) + self._writer.eof()
+            return out + self._writer.eof()
         self.error = error
-        return self._writer.feed(Failed(error))
+        return out + self._writer.feed(Failed(error))
 
     def _write(self, events: Iterable[Event]) -> bytes:
         if self.error is not None:
@@ -75,7 +88,7 @@ class Translation:
             if (words := _WORDS.get(type(event))) is not None:
                 self._characters += len(words(event))
             elif type(event) is Usage:
-                self.usage = event
+                self._usage = event
             elif type(event) is Failed:
                 self.error = event.error
             out += write(event)

@@ -107,10 +107,12 @@ class AnswerReader(PieceReader):
         return out
 
     def _fail(self, error: UpstreamError) -> list[Event]:
+        """The usage first, where it is known: what broke off was paid for. Of the output little was counted yet."""
         if self._ended:
             return []
         self._ended = True
-        return [Failed(error)]
+        counted = [msgspec.structs.replace(read_usage(self._usage), estimated=True)] if self._usage else []
+        return [*counted, Failed(error)]
 
     # ── Streams ────────────────────────────────────────────────────────────────────────────────────────────────────
 

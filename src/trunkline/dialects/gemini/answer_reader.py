@@ -97,11 +97,12 @@ class AnswerReader:
         return out
 
     def _fail(self, error: UpstreamError) -> list[Event]:
-        """The usage first, where it is known: what broke off was paid for."""
+        """The usage first, where it is known: what broke off was paid for. More may have come since it was counted."""
         if self._ended:
             return []
         self._ended = True
-        return [read_usage(self._usage), Failed(error)] if counted(self._usage) else [Failed(error)]
+        known = [msgspec.structs.replace(read_usage(self._usage), estimated=True)] if counted(self._usage) else []
+        return [*known, Failed(error)]
 
     def _events(self, block: bytes, torn: bool = False) -> list[Event]:
         """`torn`: the stream ended inside this block, so that it may be half an event."""
