@@ -8,6 +8,8 @@ from trunkline.core.call import Call, Headers
 from trunkline.core.errors import LossyTranslation, Unsupported
 from trunkline.core.request import Request
 from trunkline.dialects.base import Quirks
+from trunkline.dialects.namespaced import without_namespaces
+from trunkline.dialects.openai_responses.vocabulary import NAME as RESPONSES
 from trunkline.providers.target import BoundApi, Target
 
 Write = Callable[[Request, str, Quirks, list[str]], bytes]
@@ -40,6 +42,8 @@ def translated(call: Call, request: Request, write: Write) -> tuple[bytes, Heade
     target: Target = call.target
     bound: BoundApi = call.api
     lost: list[str] = []
+    if bound.api.dialect.name != RESPONSES:
+        request = without_namespaces(request)
     body = write(request, target.model, target.quirks, lost)
     said_lost(call, lost)
     more = bound.api.translated

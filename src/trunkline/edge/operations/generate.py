@@ -13,6 +13,8 @@ from trunkline.core.errors import UpstreamBroken, UpstreamError
 from trunkline.core.reply import Flow, Reply
 from trunkline.dialects.base import Envelope
 from trunkline.dialects.custom import CustomReader, custom_names
+from trunkline.dialects.namespaced import ScopedReader, scopes_of
+from trunkline.dialects.openai_responses.vocabulary import NAME as RESPONSES
 from trunkline.edge.flows import Translation
 from trunkline.edge.learned import Learner
 from trunkline.edge.operations.asking import is_identity, passed, translated, unsupported
@@ -83,6 +85,8 @@ class Generate:
         reader = spoken.reader(streamed)
         if names := custom_names(call.parsed):
             reader = CustomReader(reader, names)
+        if spoken.name != RESPONSES and (scopes := scopes_of(call.parsed)):
+            reader = ScopedReader(reader, scopes)
         return Translation(reader, dialect.writer(envelope), dialect, call.id)
 
     async def _whole(self, call: Call, flow: Flow, response: Response) -> Reply:
