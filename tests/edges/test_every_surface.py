@@ -44,27 +44,29 @@ SERVED = {
 }
 """What is behind the public model `served-<operation>`; `else-<operation>` is a model of another family."""
 IDS = [f"{surface.method} {surface.path}" for surface in SURFACES]
+_CLAUDES = "invalid_request_error"
+_GOOGLES = "INVALID_ARGUMENT"
+_AMAZONS = "ValidationException"
 WORDS: dict[str, dict[str, str]] = {
     "openai": {
         "missing": "missing_api_key", "disabled": "disabled_api_key", "model": "model_not_allowed",
-        "large": "request_too_large", "deep": "json_too_deep", "strict": "lossy_translation",
+        "large": "request_too_large", "deep": "json_too_deep", "text": "invalid_json", "strict": "lossy_translation",
     },
     "anthropic": {
         "missing": "authentication_error", "disabled": "authentication_error", "model": "permission_error",
-        "large": "request_too_large", "deep": "invalid_request_error", "strict": "invalid_request_error",
+        "large": "request_too_large", "deep": _CLAUDES, "text": _CLAUDES, "strict": _CLAUDES,
     },
     "gemini": {
         "missing": "UNAUTHENTICATED", "disabled": "UNAUTHENTICATED", "model": "PERMISSION_DENIED",
-        "large": "INVALID_ARGUMENT", "deep": "INVALID_ARGUMENT", "strict": "INVALID_ARGUMENT",
+        "large": _GOOGLES, "deep": _GOOGLES, "text": _GOOGLES, "strict": _GOOGLES,
     },
     "bedrock": {
         "missing": "UnrecognizedClientException", "disabled": "UnrecognizedClientException",
-        "model": "AccessDeniedException", "large": "ValidationException", "deep": "ValidationException",
-        "strict": "ValidationException",
+        "model": "AccessDeniedException", "large": _AMAZONS, "deep": _AMAZONS, "text": _AMAZONS, "strict": _AMAZONS,
     },
 }  # fmt: skip
 """What each family calls what is wrong: OpenAI's clients look at the code, the others at a type."""
-STATUS = {"missing": 401, "disabled": 401, "model": 403, "large": 413, "deep": 400, "strict": 400}
+STATUS = {"missing": 401, "disabled": 401, "model": 403, "large": 413, "deep": 400, "text": 400, "strict": 400}
 
 
 NOT_SIMULATED = {"image:variations": (404, "upstream_not_found")}
@@ -160,7 +162,8 @@ class Caller:
     async def __call__(self, secret: str | None, *, model: str = "", headers: Any = None, **more: Any) -> Answer:
         self.calls += 1
         model = model or f"served-{self.surface.operation}"
-        sent = None if self.surface.operation == "response" else body(self.surface, model, **more)
+        raw = more.pop("raw", None)
+        sent = None if self.surface.operation == "response" else raw or body(self.surface, model, **more)
         fields = {"content-type": f"multipart/form-data; boundary={BOUNDARY}" if self.form else "application/json"}
         fields |= (_bearer(secret) if secret else {}) | (headers or {})
         return await ask(self.place.run.port, self.path(model), sent, fields, self.surface.method)
@@ -251,6 +254,7 @@ async def _refused_by_limits(call: Caller, place: Place) -> None:
         for _ in range(MAX_DEPTH):
             nested = [nested]
         call.refused(await call(place.good, padding=nested), "deep")
+        call.refused(await call(place.good, raw=b'{"model":"m","\xce":1}'), "text")
 
 
 def _other(surface: Surface) -> str:

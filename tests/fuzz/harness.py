@@ -15,6 +15,7 @@ from trunkline.core.events import Event
 from trunkline.core.request import Request
 from trunkline.dialects.base import Dialect, Envelope, Quirks
 from trunkline.dialects.bedrock import eventstream
+from trunkline.edge.limits import check_text
 
 MAX_BODY = 64 * 1024
 """Bytes of an input: what is larger takes long and finds no more."""
@@ -39,6 +40,7 @@ def pieces(data: bytes, size: int) -> Iterable[bytes]:
 
 
 def requests(dialect: Dialect, others: list[Dialect], body: bytes, size: int) -> None:
+    check_text(body)  # as the edge does, before anybody reads
     peek = dialect.peek(body, ADDRESSED)
     dialect.patch(body, "another", peek, Quirks())  # all that the identity path does: nothing has read the body yet
     request = dialect.read_request(body, peek)
@@ -47,6 +49,7 @@ def requests(dialect: Dialect, others: list[Dialect], body: bytes, size: int) ->
 
 
 def count_requests(dialect: Dialect, others: list[Dialect], body: bytes, size: int) -> None:
+    check_text(body)
     request = dialect.read_count_request(body, dialect.peek(body, ADDRESSED))
     for other in others:
         _write(other.write_count_request, request, size)

@@ -15,6 +15,7 @@ from trunkline.core.errors import ClientError, UpstreamError
 from trunkline.dialects import composed, embeddings, gemini, multipart, openai_chat, openai_responses
 from trunkline.dialects.base import Dialect, Quirks
 from trunkline.dialects.openai_responses import remembered
+from trunkline.edge.limits import check_text
 
 FORMATS = tuple(embeddings.FORMATS.values())
 ASKED = EmbedRequest(items=[])
@@ -27,6 +28,7 @@ SURFACES: dict[str, Dialect] = {"openai": openai_chat.DIALECT} | dict.fromkeys(
 
 def embed_requests(body: bytes, variant: int) -> None:
     form = FORMATS[variant % len(FORMATS)]
+    check_text(body)  # as the edge does, before anybody reads
     SURFACES.get(form.name, composed.INVOKE).peek(body, Addressed("m"))
     embeddings.invoked(body)
     form.patch(body, "another")
@@ -48,6 +50,7 @@ def embed_answers(body: bytes, variant: int) -> None:
 
 
 def completions(body: bytes, variant: int) -> None:
+    check_text(body)
     dialect = composed.COMPLETIONS
     peek = dialect.peek(body, Addressed("m"))
     dialect.patch(body, "another", peek, Quirks())
@@ -67,6 +70,7 @@ def forms(body: bytes, variant: int) -> None:
 
 
 def lives(body: bytes, variant: int) -> None:
+    check_text(body)
     openai_responses.DIALECT.peek(body)
     remembered.read_life(body)
     items = remembered.input_items(body)

@@ -49,6 +49,17 @@ def _too_large(limit: int) -> TooLarge:
     return TooLarge(f"The request body is larger than {limit} bytes.")
 
 
+def check_text(body: bytes) -> None:
+    """Refuse a body that is no UTF-8, as JSON has to be (RFC 8259, section 8.1): a look at a few fields would not see
+    it, and what is kept of a conversation is read again later. Raises BadRequest."""
+    if body.isascii():
+        return
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        raise BadRequest(f"The request body is not valid JSON: {error}.", code="invalid_json") from error
+
+
 def check_depth(body: bytes, limit: int) -> None:
     """Refuse JSON that nests deeper than `limit`, without parsing it.
 

@@ -18,7 +18,7 @@ from trunkline.core.call import Addressed, Call, Peek
 from trunkline.core.errors import BadRequest
 from trunkline.dialects import embeddings, multipart
 from trunkline.dialects.fields import missing
-from trunkline.edge.limits import check_depth
+from trunkline.edge.limits import check_depth, check_text
 from trunkline.edge.surfaces import Surface
 
 _NAMING = re.compile(rb'"model"\s*:')
@@ -43,6 +43,7 @@ def peek(call: Call, max_depth: int) -> Peek | None:
         return None
     if surface.multipart and (boundary := multipart.boundary(call.header(b"content-type"))) is not None:
         return _form(call, boundary)
+    check_text(call.body)
     check_depth(call.body, max_depth)
     _check_text(call.body)
     _check_name(call.body)
