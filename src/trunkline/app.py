@@ -110,6 +110,7 @@ class Gateway:
                 "/metrics": Metrics(lambda: exposition(self.meters.total()), auth.identify, config.admin_key),
             },
             below={**dict.fromkeys(model_pages.BELOW, models), "/admin/": admin},
+            identify=auth.identify,
             behind=lambda: self.conversation.runs.active,
         )
         self._loader = threading.Thread(target=self._load, name="trunkline-loader", daemon=True)

@@ -87,7 +87,7 @@ async def test_a_websocket_is_refused_in_words(tmp_path: Path) -> None:
         "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
     }  # fmt: skip
     async with child(tmp_path, SIMULATED) as run:
-        answer = await ask(run.port, PATH, headers=upgrade)
+        answer = await ask(run.port, "/v1/chat/completions", headers=upgrade)
         assert (answer.status, answer.headers["allow"]) == (405, "POST")
         assert answer.json["error"]["code"] == "method_not_allowed"
         assert (await ask(run.port, "/healthz")).status == 200

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from fnmatch import fnmatchcase
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from msgspec import Struct, field
 
 from trunkline.core.request import Request
 from trunkline.core.usage import Usage
+
+if TYPE_CHECKING:
+    from trunkline.core.stores import Memory
 
 Headers = list[tuple[bytes, bytes]]
 """Header fields in order, names in lower case, as ASGI has them."""
@@ -176,8 +179,8 @@ class Call:
 
     __slots__ = (
         "addressed", "api", "arrived", "attempts", "body", "bytes_out", "capture", "cost", "deadline", "first_byte",
-        "follows", "headers", "id", "key", "load", "lost", "parsed", "peek", "query", "started", "strict", "surface",
-        "tags", "target", "usage",
+        "follows", "headers", "id", "key", "load", "lost", "memory", "parsed", "peek", "query", "started", "strict",
+        "surface", "tags", "target", "usage",
     )  # fmt: skip
 
     def __init__(self, id: str, surface: Any, headers: Headers, arrived: float, started: float) -> None:
@@ -198,6 +201,8 @@ class Call:
         self.peek: Peek | None = None
         self.parsed: Request | None = None
         self.follows: Follows | None = None
+        self.memory: Memory | None = None
+        """What the client's connection remembers, where it is one that does."""
         self.key: Key | None = None
         self.tags: tuple[str, ...] = ()
         self.strict = False

@@ -105,6 +105,16 @@ class Responses(Protocol):
         ...
 
 
+class Memory(Protocol):
+    """Answers that a connection remembers, for the calls that come on it and for no longer than it lasts."""
+
+    def keep(self, kept: Kept) -> None:
+        """Never raises."""
+        ...
+
+    def find(self, key: str, id: str) -> Kept | None: ...
+
+
 class KeyAdmin(Protocol):
     """Keys in the database, as those who manage them see them. Slow: for threads. All raise StoreError."""
 

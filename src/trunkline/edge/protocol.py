@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
 
@@ -22,6 +23,8 @@ from trunkline.core.errors import BadRequest, ClientGone, GatewayError, HeadTooL
 from trunkline.edge.exchange import Exchange
 from trunkline.edge.refusal import last_word
 from trunkline.edge.settings import ServerSettings
+from trunkline.edge.websocket import Ask, ClientSocket, handshake
+from trunkline.edge.websocket_memory import Room
 
 SWEEP = 0.5
 """Seconds between looks at the connections: how late a time-out may strike."""
@@ -38,11 +41,13 @@ _NOT_HTTP = BadRequest("This is not a valid HTTP/1.1 request.", code="invalid_ht
 
 def protocol_class(settings: ServerSettings) -> type[HttpToolsProtocol]:
     """The protocol with these bounds, for uvicorn's `http` option, which takes a class."""
-    return type("BoundedProtocol", (_Bounded,), {"bounds": settings})
+    return type("BoundedProtocol", (_Bounded,), {"bounds": settings, "memory": Room(settings.websocket_memory)})
 
 
 class _Bounded(HttpToolsProtocol):
     bounds: ServerSettings
+    memory: Room
+    """For all WebSockets of the class."""
     sweeper: asyncio.TimerHandle | None = None
     """One for all connections of the class."""
     cycle: Exchange  # type: ignore[assignment]
@@ -153,8 +158,11 @@ class _Bounded(HttpToolsProtocol):
         self._unwanted = 0
         version = self.parser.get_http_version()
         keep_alive = version != "1.0" and self.parser.should_keep_alive()
-        exchange = Exchange(self._scope(version), self, self.flow, keep_alive, self.expect_100_continue)
+        scope = self._scope(version)
         waiting = self._busy()
+        if not waiting and self.parser.should_upgrade() and self._get_upgrade() == b"websocket":
+            scope["websocket"] = self._switch
+        exchange = Exchange(scope, self, self.flow, keep_alive, self.expect_100_continue)
         self.cycle = exchange
         if not waiting:
             self._answer(exchange)
@@ -205,6 +213,18 @@ class _Bounded(HttpToolsProtocol):
             self._answer(self._turns.popleft())
         elif self._head <= 0:
             self._waiting_since = time.monotonic()
+
+    def _switch(self, ask: Ask, draining: Callable[[], bool]) -> None:
+        """From here on the connection is a WebSocket, whose messages `ask` is called with. Raises BadRequest."""
+        answer = handshake(self.cycle.scope)
+        self.cycle.response_complete = True
+        socket = ClientSocket(self, self.cycle.scope, ask, draining)
+        self.connections.discard(self)
+        self.connections.add(socket)  # type: ignore[arg-type]
+        del self.parser  # the two refer to each other
+        self.transport.write(answer)
+        self.transport.set_protocol(socket)
+        self.flow.resume_reading()
 
     def _unsupported_upgrade_warning(self) -> None:
         """A request for another protocol is answered as if it had not asked (RFC 9110, section 7.8): that is nothing

@@ -15,10 +15,11 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
-from trunkline.core.call import NOWHERE, Addressed, Call, Headers
+from trunkline.core.call import NOWHERE, Addressed, Call, Headers, Key
 from trunkline.core.errors import (
     BadRequest,
     ClientGone,
+    Forbidden,
     GatewayError,
     InternalError,
     MethodNotAllowed,
@@ -53,7 +54,8 @@ _BOOLEANS = {b"1": True, b"true": True, b"0": False, b"false": False}
 
 class Edge:
     """`handle` is the pipeline; `pages` maps paths to other endpoints, `below` the beginnings of paths
-    (`/admin/`); `behind` tells how many calls go on whose answer has gone out."""
+    (`/admin/`); `identify` finds the key that a request presents; `behind` tells how many calls go on whose
+    answer has gone out."""
 
     def __init__(
         self,
@@ -61,12 +63,14 @@ class Edge:
         settings: ServerSettings,
         pages: dict[str, Page],
         below: dict[str, Page],
+        identify: Callable[[Headers, bytes], Awaitable[Key]],
         behind: Callable[[], int] = lambda: 0,
     ) -> None:
         self._handle = handle
         self._settings = settings
         self._pages = pages
         self._below = below
+        self._identify = identify
         self._behind = behind
         self._ids = os.urandom(6).hex()
         self._count = 0
@@ -81,7 +85,11 @@ class Edge:
 
     def __call__(self, scope: Any, receive: Receive, send: Send) -> Awaitable[None]:
         surface = fixed(scope["path"])
-        return self._other(scope, receive, send) if surface is None else self._call(surface, scope, receive, send)
+        if surface is None:
+            return self._other(scope, receive, send)
+        if surface.socket and "websocket" in scope:
+            return self._connect(surface, scope, send)
+        return self._call(surface, scope, receive, send)
 
     async def _other(self, scope: Any, receive: Receive, send: Send) -> None:
         """A path that names a model, or an endpoint that is no call."""
@@ -114,6 +122,19 @@ class Edge:
         dialect = family(scope["headers"])
         await refuse(send, error, dialect, identified(request_id, dialect), request_id)
 
+    async def _connect(self, surface: Surface, scope: Any, send: Send) -> None:
+        """A WebSocket, for those who have a key: each of its messages is a call of its own, and checked again."""
+        try:
+            if self.draining:
+                raise _stopping()
+            _check_origin(scope["headers"])
+            await self._identify(scope["headers"], scope["query_string"])
+            scope["websocket"](partial(self._call, surface), lambda: self.draining)
+        except GatewayError as error:
+            request_id = self._next_id()
+            known = [*identified(request_id, surface.dialect), (b"sec-websocket-version", b"13")]
+            await refuse(send, error, surface.dialect, known, request_id)
+
     def _next_id(self) -> str:
         self._count += 1
         return f"req_{self._ids}{self._count:08x}"
@@ -124,6 +145,7 @@ class Edge:
         call = Call(self._next_id(), surface, scope["headers"], time.time(), time.monotonic())
         call.query = scope["query_string"]
         call.addressed = addressed
+        call.memory = scope.get("memory")
         self.in_flight += 1
         try:
             reply = None
@@ -158,7 +180,7 @@ class Edge:
     async def _load(self, receive: Receive, call: Call) -> None:
         """Read what the request says of the call, headers and body. Raises ClientError, ShuttingDown."""
         if self.draining:
-            raise ShuttingDown("This gateway is shutting down.", retry_after=DRAINING_RETRY_AFTER)
+            raise _stopping()
         limit = self._settings.request_timeout
         declared = None
         for name, value in call.headers:
@@ -242,6 +264,19 @@ class Edge:
     async def _refuse(self, call: Call, error: GatewayError, send: Send) -> None:
         spoken = call.api.dialect if call.api is not None else None
         await refuse(send, error, call.surface.dialect, _facts(call), call.id, spoken)
+
+
+def _stopping() -> ShuttingDown:
+    return ShuttingDown("This gateway is shutting down.", retry_after=DRAINING_RETRY_AFTER)
+
+
+def _check_origin(headers: Headers) -> None:
+    """Browsers let any page open a WebSocket to any server, and say whose page it is: one from elsewhere may not use a
+    gateway that asks for no keys (RFC 6455, section 10.2). Raises Forbidden."""
+    fields = dict(headers)
+    origin = fields.get(b"origin")
+    if origin is not None and origin.partition(b"://")[2].lower() != fields.get(b"host", b"").lower():
+        raise Forbidden("A WebSocket must not be opened by a page of another site (its `origin` is not this host).")
 
 
 def _headers(call: Call, reply: Reply) -> Headers:

@@ -30,5 +30,12 @@ class ServerSettings(Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tr
     """Seconds of silence in a stream after which a ping is sent, so that nothing in between thinks it dead."""
     keep_alive: float = 75.0
     """Seconds that an idle client connection is kept open."""
+    websocket_idle: float = 600.0
+    """Seconds that a client's WebSocket is kept open without a message to answer."""
+    websocket_lifetime: float = 3600.0
+    """Seconds after which a WebSocket is ended, once it is idle; clients open a new one."""
+    websocket_memory: int = 256 * 1024 * 1024
+    """Bytes of answers that WebSockets remember for their own next messages where nothing is stored (`store: false`),
+    per worker, all together; the oldest go first."""
     workers: Annotated[int, Meta(ge=1, le=256)] = 1
     """Processes that serve; the operating system spreads connections over them."""

@@ -35,6 +35,8 @@ class Surface(Struct, frozen=True):
     """The model that is meant where the body names none."""
     multipart: bool = False
     """A form with files (RFC 7578) is taken too."""
+    socket: bool = False
+    """A WebSocket is taken too, whose messages are calls."""
     embeds: bool = False
     """Where the body is one of an embedding model, the call is for `embed`, in that model's format."""
 
@@ -68,7 +70,7 @@ def _responses(base: str) -> tuple[Surface, ...]:
     """OpenAI's Responses, and the life of one that is remembered."""
     dialect, one = openai_responses.DIALECT, f"{base}/{{id}}"
     return (
-        Surface(base, dialect),
+        Surface(base, dialect, socket=True),
         Surface(f"{base}/input_tokens", dialect, "count_tokens"),
         Surface(one, dialect, "response", method="GET"),
         Surface(one, dialect, "response", method="DELETE", form="delete"),

@@ -158,8 +158,8 @@ def for_provider(items: Sequence[Raw], makers: Makers, provider: str) -> list[Ra
 
 
 def portable(response: bytes) -> bytes:
-    """A response that no provider remembers, as one to go on from: its items without ids, which mean nothing to anybody,
-    and without the thoughts that only a memory could read."""
+    """A response that no provider remembers, as one to go on from: its items without ids, which mean nothing to
+    anybody, and without the thoughts that only a memory could read."""
     answer = read_answer(response)
     items = answer.output if answer is not None else []
     kept = [Raw(rewritten(bytes(item), id=DROP, status=DROP)) for item in items if _readable(item)]

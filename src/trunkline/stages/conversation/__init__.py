@@ -23,6 +23,7 @@ from trunkline.dialects.openai_responses.remembered import DROP, Life, read_life
 from trunkline.dialects.openai_responses.vocabulary import NAME
 from trunkline.stages.conversation.background import Runs
 from trunkline.stages.conversation.following import Following
+from trunkline.stages.conversation.prepared import prepared
 from trunkline.stages.conversation.remembering import Memo, remember
 from trunkline.stages.conversation.retrieval import Retrieval
 from trunkline.stages.conversation.settings import ResponsesSettings
@@ -74,12 +75,24 @@ class Conversation:
             return await self._proceed(call, proceed, before)
         memo = Memo(call, before, sent, self._clock() + self._settings.ttl)
         changes = _changes(life)
+        take = self._taking(call, life, memo)
+        if call.memory is not None and life.generate is False:
+            return prepared(call, changes, take)
         if life.background:
             return self.runs.begin(call, lambda: self._proceed(call, proceed, before), memo, changes, streamed)
         reply = await self._proceed(call, proceed, before)
-        if life.store is not False and self._settings.ttl:
-            remember(reply, changes, lambda response: self._keep(memo.kept(response)))
+        if take is not None:
+            remember(reply, changes, take)
         return reply
+
+    def _taking(self, call: Call, life: Life, memo: Memo) -> Callable[[bytes], None] | None:
+        """What remembers the answer: for the key, or for the connection alone; None nobody."""
+        if life.store is not False and self._settings.ttl:
+            return lambda response: self._keep(memo.kept(response))
+        connection = call.memory
+        if connection is None:
+            return None
+        return lambda response: self._keep(memo.unstored(response), connection.keep)
 
     def _may_run(self) -> None:
         if not self._settings.ttl:
@@ -92,7 +105,9 @@ class Conversation:
         """The conversation that the call goes on with; its body holds all of it from here on. Raises BadRequest,
         TooLarge, StoreUnavailable."""
         assert call.key is not None
-        kept = await self._store.find(call.key.id, previous)
+        kept = call.memory.find(call.key.id, previous) if call.memory is not None else None
+        if kept is None:
+            kept = await self._store.find(call.key.id, previous)
         if kept is None:
             raise BadRequest(
                 f"Previous response with id {previous[:80]!r} not found.",
@@ -124,13 +139,14 @@ class Conversation:
             before.forgotten()
             return await proceed(call)
 
-    def _keep(self, kept: Kept | None) -> None:
+    def _keep(self, kept: Kept | None, keep: Callable[[Kept], None] | None = None) -> None:
+        """`keep`: where to, if not in the store."""
         if kept is None:
             log.warning("an answer is not remembered: it is no response object")
         elif kept.size > self._settings.max_size:
             log.warning("the response %s is not remembered: %d bytes with its conversation", kept.id, kept.size)
         else:
-            self._store.keep(kept)
+            (keep or self._store.keep)(kept)
 
     async def aclose(self, error: GatewayError) -> None:
         """End what goes on in the background."""

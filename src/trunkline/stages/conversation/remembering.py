@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from math import inf
 from typing import Any
 
-from msgspec import Raw
+from msgspec import Raw, structs
 
 from trunkline.core.call import Call
 from trunkline.core.errors import GatewayError
@@ -20,6 +21,7 @@ from trunkline.dialects.openai_responses.remembered import (
     Makers,
     encode_items,
     input_items,
+    portable,
     read_answer,
     rewritten,
     told,
@@ -66,6 +68,13 @@ class Memo:
             native=answer.id if own and not running else "",
             running=running,
         )
+
+    def unstored(self, response: bytes) -> Kept | None:
+        """The same for a connection, which forgets it in its own time; nobody else remembers it."""
+        kept = self.kept(response)
+        if kept is None:
+            return None
+        return structs.replace(kept, response=portable(response), expires=inf, native="")
 
 
 def remember(reply: Reply, changes: dict[str, Any], take: Callable[[bytes], None]) -> None:
