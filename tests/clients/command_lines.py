@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.corpus.test_requests_validated import CACHE
+from tests.corpus.steady import CACHE
 
 KEY = "any"
 INSTALLING = 300
