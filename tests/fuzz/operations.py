@@ -44,6 +44,9 @@ def embed_answers(body: bytes, variant: int) -> None:
     form = FORMATS[variant % len(FORMATS)]
     form.tokens(body, [])
     answer = form.read_answer(body, [(b"x-amzn-bedrock-input-token-count", body[:3])])
+    if not answer.vectors:
+        return  # fewer than texts: the edge does not go on with it
+    answer.tokens = answer.tokens or 0  # the edge estimates what nobody counted
     for other in FORMATS:
         other.write_answer(answer, ASKED, Peek("m"))
         other.answer_headers(answer)
