@@ -11,8 +11,6 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-
 from trunkline.core.request import (
     Audio,
     Document,
@@ -35,14 +33,13 @@ from trunkline.core.request import (
     Video,
 )
 from trunkline.dialects.anthropic.vocabulary import NAME, write_cache
+from trunkline.dialects.objects import arguments_of
 
 Block = dict[str, Any]
 
 _OURS = frozenset({"", NAME})
 """Makers of signatures that the service takes: a request of its own dialect names none."""
 
-_decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_NOTHING = msgspec.Raw(b"{}")
 _PDF = "application/pdf"
 _FOREIGN_ID = re.compile(r"[^a-zA-Z0-9_-]")
 
@@ -138,27 +135,12 @@ class ContentWriter:
     def _tool_use(self, part: ToolCall) -> Block:
         if part.signature is not None:
             self.lost.append(f"{part.at}.signature")
-        block: Block = {"type": "tool_use", "id": self._id(part.id), "name": part.name, "input": self._input(part)}
-        return self.marked(block, part)
+        given = arguments_of(part, self.lost)
+        return self.marked({"type": "tool_use", "id": self._id(part.id), "name": part.name, "input": given}, part)
 
     def _id(self, call_id: str) -> str:
         """A tool call's id in the letters that the service allows; the same change on the call and on its result."""
         return call_id if self.own else _FOREIGN_ID.sub("_", call_id) or "_"
-
-    def _input(self, part: ToolCall) -> Any:
-        """The arguments as an object. The JSON text goes in as it is: decoding it could change its numbers. Text that
-        is no object (an answer cut off in the middle of a call) is wrapped in one, and reported."""
-        if part.custom:
-            return {"input": part.arguments}
-        if not part.arguments.strip():
-            return _NOTHING
-        raw = part.arguments.encode()
-        try:
-            _decode_object(raw)
-        except (msgspec.DecodeError, UnicodeError, RecursionError):
-            self.lost.append(f"{part.at}.arguments")
-            return {"arguments": part.arguments}
-        return msgspec.Raw(raw)
 
     def _tool_result(self, part: ToolResult) -> Block:
         block: Block = {"type": "tool_result", "tool_use_id": self._id(part.call_id)}

@@ -18,11 +18,12 @@ from typing import Any
 
 from msgspec import Struct
 
-from trunkline.core.request import Message, Part, Reasoning, RedactedThinking, Request, Thinking, ToolCall
+from trunkline.core.request import Reasoning, Request
 from trunkline.dialects.anthropic.vocabulary import NAME
 from trunkline.dialects.base import Quirks
 from trunkline.dialects.effort import budget_of, effort_of, nearest
 from trunkline.dialects.mapping import EFFORTS
+from trunkline.dialects.unthought import thinking_missing
 
 LEAST_BUDGET = 1024
 """Tokens: the smallest `budget_tokens` that the service accepts."""
@@ -64,7 +65,7 @@ def plan(request: Request, quirks: Quirks, lost: list[str]) -> Plan:
         made = _adaptive(request, quirks, limit, lost)
     else:
         made = _budgeted(request, reasoning, limit, lost)
-    if made.budgeted and _thinking_missing(request.messages):
+    if made.budgeted and thinking_missing(request.messages, ("", NAME)):
         lost.append(request.name_of("reasoning"))
         made.thinking = None
     return made
@@ -114,24 +115,3 @@ def _budgeted(request: Request, reasoning: Reasoning, limit: int, lost: list[str
     if budget >= limit:
         budget = limit // 2
     return Plan({"type": "enabled", "budget_tokens": budget}, None, limit)
-
-
-def _thinking_missing(messages: list[Message]) -> bool:
-    """Whether the conversation stands at tool results whose calls came without the thinking that led to them.
-
-    Only a fixed budget makes the service check: a model that decides for itself may have called without a thought.
-    """
-    results = False
-    for message in reversed(messages):
-        if message.role == "assistant":
-            calls = any(isinstance(part, ToolCall) for part in message.parts)
-            return results and calls and not any(_signed(part) for part in message.parts)
-        results = results or message.role == "tool"
-    return False
-
-
-def _signed(part: Part) -> bool:
-    """By this family: thoughts of another are not sent."""
-    if not isinstance(part, Thinking | RedactedThinking) or part.maker not in {"", NAME}:
-        return False
-    return isinstance(part, RedactedThinking) or part.signature is not None

@@ -45,11 +45,10 @@ from trunkline.dialects.bedrock.vocabulary import (
     VIDEOS,
     write_cache,
 )
+from trunkline.dialects.objects import arguments_of
 
 Block = dict[str, Any]
 
-_decode_object = msgspec.json.Decoder(dict[str, Any]).decode
-_NOTHING = msgspec.Raw(b"{}")
 _FOREIGN_LETTERS = re.compile(r"[^a-zA-Z0-9_.:-]")
 _UNNAMEABLE = re.compile(r"[^\w\s()\[\]-]+", re.ASCII)
 _MAX_NAME = 180
@@ -219,23 +218,8 @@ class ContentWriter:
     # ── Tools ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _tool_use(self, part: ToolCall) -> Block:
-        call: Block = {"toolUseId": tool_id(part.id), "name": part.name, "input": self._input(part)}
+        call: Block = {"toolUseId": tool_id(part.id), "name": part.name, "input": arguments_of(part, self.lost)}
         return {"toolUse": self.unknown(call, part.extra, part.at)}
-
-    def _input(self, part: ToolCall) -> Any:
-        """The arguments as an object. The JSON text goes in as it is: decoding it could change its numbers. Text that
-        is no object (an answer cut off in the middle of a call) is wrapped in one, and reported."""
-        if part.custom:
-            return {"input": part.arguments}
-        if not part.arguments.strip():
-            return _NOTHING
-        raw = part.arguments.encode()
-        try:
-            _decode_object(raw)
-        except (msgspec.DecodeError, UnicodeError, RecursionError):
-            self.lost.append(f"{part.at}.arguments")
-            return {"arguments": part.arguments}
-        return msgspec.Raw(raw)
 
     def _tool_result(self, part: ToolResult) -> Block:
         content = [block for each in part.content if (block := self._result_block(each)) is not None]

@@ -7,15 +7,17 @@ counts the thinking too, and it is a limit on what the caller pays. A budget tha
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from msgspec import Struct, field
 
-from trunkline.core.request import Message, Part, Reasoning, RedactedThinking, Request, Thinking, ToolCall
+from trunkline.core.request import Reasoning, Request
 from trunkline.dialects.base import Quirks
 from trunkline.dialects.bedrock.families import Family
 from trunkline.dialects.effort import budget_of, effort_of, nearest
 from trunkline.dialects.mapping import BEDROCK, EFFORTS
+from trunkline.dialects.unthought import thinking_missing
 
 LEAST_BUDGET = 1024
 """Tokens: the smallest `budget_tokens` that Claude accepts."""
@@ -44,7 +46,7 @@ def plan(request: Request, family: Family, quirks: Quirks, lost: list[str]) -> P
         case "claude" if quirks.adaptive_thinking or reasoning.mode == "adaptive":
             return _adaptive(request, reasoning, lost)
         case "claude":
-            return _budgeted(request, reasoning, lost)
+            return _budgeted(request, reasoning, family.verified, lost)
         case "nova":
             return _nova(request, reasoning, lost)
         case name:
@@ -67,13 +69,14 @@ def _adaptive(request: Request, reasoning: Reasoning, lost: list[str]) -> Plan:
     return Plan(fields, on=True)
 
 
-def _budgeted(request: Request, reasoning: Reasoning, lost: list[str]) -> Plan:
-    """A model that wants a number of tokens. Off is what it is without being asked, so off is said by silence."""
+def _budgeted(request: Request, reasoning: Reasoning, makers: Collection[str], lost: list[str]) -> Plan:
+    """A model that wants a number of tokens. Off is what it is without being asked, so off is said by silence.
+    `makers`: whose thoughts it verifies."""
     if effort_of(reasoning) == "none":
         return Plan()
     budget, limit = budget_of(reasoning), request.max_tokens
     short = limit is not None and limit // 2 < LEAST_BUDGET
-    if budget is None or short or thinking_missing(request.messages):
+    if budget is None or short or thinking_missing(request.messages, makers):
         lost.append(request.name_of("reasoning"))
         return Plan()
     budget = max(budget, LEAST_BUDGET)
@@ -104,18 +107,3 @@ def _level(request: Request, reasoning: Reasoning, lost: list[str]) -> str | Non
     if changed or level not in _LEVELS or reasoning.budget is not None:
         lost.append(request.name_of("reasoning"))
     return level if level in _LEVELS else None
-
-
-def thinking_missing(messages: list[Message]) -> bool:
-    """Whether the conversation stands at tool results whose calls came without the thinking that led to them."""
-    results = False
-    for message in reversed(messages):
-        if message.role == "assistant":
-            calls = any(isinstance(part, ToolCall) for part in message.parts)
-            return results and calls and not any(_signed(part) for part in message.parts)
-        results = results or message.role == "tool"
-    return False
-
-
-def _signed(part: Part) -> bool:
-    return isinstance(part, RedactedThinking) or (isinstance(part, Thinking) and part.signature is not None)

@@ -10,8 +10,6 @@ import base64
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-
 from trunkline.core.request import (
     Audio,
     Document,
@@ -36,6 +34,7 @@ from trunkline.dialects.gemini.content_reader import RESPONDER
 from trunkline.dialects.gemini.media import type_of
 from trunkline.dialects.gemini.signatures import PLACEHOLDER
 from trunkline.dialects.gemini.vocabulary import NAME, SYNTHETIC
+from trunkline.dialects.objects import arguments_of
 
 Wire = dict[str, Any]
 
@@ -44,9 +43,6 @@ _OURS = frozenset({"", NAME})
 
 _FALLBACKS = {Image: "image/jpeg", Document: "application/pdf", Video: "video/mp4"}
 """Media types for addresses that do not tell: Vertex wants one."""
-
-_decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_NOTHING = msgspec.Raw(b"{}")
 
 
 class ContentWriter:
@@ -144,7 +140,7 @@ class ContentWriter:
     # ── Calls and results ──────────────────────────────────────────────────────────────────────────────────────────
 
     def call(self, part: ToolCall) -> Wire:
-        called: Wire = {"name": part.name, "args": self._arguments(part)}
+        called: Wire = {"name": part.name, "args": arguments_of(part, self.lost)}
         if not part.id.startswith(SYNTHETIC):
             called = {"id": part.id, **called}
         if part.cache is not None:
@@ -162,21 +158,6 @@ class ContentWriter:
             if first is not None:
                 first.setdefault("thoughtSignature", PLACEHOLDER)
         return parts
-
-    def _arguments(self, part: ToolCall) -> Any:
-        """The arguments as an object. The JSON text goes in as it is: decoding it could change its numbers. Text that
-        is no object (an answer cut off in the middle of a call) is wrapped in one, and reported."""
-        if part.custom:
-            return {"input": part.arguments}
-        if not part.arguments.strip():
-            return _NOTHING
-        raw = part.arguments.encode()
-        try:
-            _decode_object(raw)
-        except (msgspec.DecodeError, UnicodeError, RecursionError):
-            self.lost.append(f"{part.at}.arguments")
-            return {"arguments": part.arguments}
-        return msgspec.Raw(raw)
 
     def results(self, given: Sequence[ToolResult], calls: Sequence[ToolCall]) -> list[Wire]:
         """The results of one turn, in the order of its calls: where the service gave a call no id, only the order
