@@ -80,6 +80,19 @@ def test_every_example_loads(path: Path) -> None:
     assert all(directory.resolve(name) for name in config.models)
 
 
+def test_every_configuration_on_a_page_loads(tmp_path: Path) -> None:
+    environ = ENVIRON | dict.fromkeys(("AZURE_TENANT_ID", "AZURE_CLIENT_ID", "KEY_ONE", "KEY_TWO"), "example")
+    pages = {page.name: page.read_text("utf-8") for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]}
+    shown = [
+        (name, text) for name, page in pages.items() for text in re.findall(r"^```yaml\n(.*?)^```", page, re.M | re.S)
+    ]
+    assert len(shown) > 5
+    for name, text in shown:
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(text, "utf-8")
+        load(path, environ)
+
+
 def test_every_example_is_named_where_they_are_listed() -> None:
     named = re.findall(r"\(\.\./examples/(\S+?\.yaml)\)", (ROOT / "docs" / "configuration.md").read_text("utf-8"))
     assert sorted(named) == [path.name for path in EXAMPLES]
