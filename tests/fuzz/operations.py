@@ -78,11 +78,14 @@ def lives(body: bytes, variant: int) -> None:
     remembered.read_life(body)
     items = remembered.input_items(body)
     remembered.expanded(body, items)
-    remembered.for_provider(items, (("p", variant % 3), ("", 1)), "q")
+    remembered.for_provider(items, (("", len(items)),), "q")
 
 
 def remembered_answers(body: bytes, variant: int) -> None:
-    remembered.read_answer(body)
+    answer = remembered.read_answer(body)
+    if answer is not None:
+        remembered.for_provider(answer.output, (("p", len(answer.output)),), "q")
+        remembered.portable(body)
 
 
 ACTIONS: dict[str, Callable[[bytes, int], None]] = {
@@ -116,7 +119,10 @@ OWN: tuple[tuple[str, bytes], ...] = (
     ("form", _FORM),
     ("life", b'{"model":"m","input":"a","store":true,"previous_response_id":"resp_1"}'),
     ("life", b'{"model":"m","input":[{"type":"reasoning","id":"rs_1"},{"role":"user","content":"a"}]}'),
-    ("response", b'{"id":"resp_1","status":"completed","output":[]}'),
+    (
+        "response",
+        b'{"id":"resp_1","status":"completed","output":[{"type":"reasoning","id":"rs_1"},{"type":"message"}]}',
+    ),
 )
 RECORDED = (("mbed", "embed request", "embed answer"), ("/completions", "completion request", "completion answer"))
 """A part of an endpoint's name, and what its recordings begin."""

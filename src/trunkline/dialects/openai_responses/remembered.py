@@ -98,12 +98,14 @@ def read_life(body: bytes) -> Life:
 
 
 def read_answer(response: bytes) -> Answer | None:
-    """None where this is no response object."""
+    """None where this is no response object, in JSON as it has to be: what is kept is read again, later."""
     try:
+        response.decode()
         answer = _answer(response)
     except _BAD:
         return None
-    return answer if answer.id else None
+    sound = answer.id and all(bytes(item).startswith(b"{") for item in answer.output)
+    return answer if sound else None
 
 
 def input_items(body: bytes) -> list[Raw]:
