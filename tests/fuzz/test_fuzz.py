@@ -30,6 +30,9 @@ def test_no_input_brings_out_an_undeclared_error(dialect: str, tmp_path: Path) -
     assert f"number_of_executed_units: {RUNS}" in done.stderr
 
 
+PICTURE = (
+    '{"model":"m","messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"https://[a/b.png"}}]}]}'
+)
 FOUND = [
     ("bedrock", "count request", '{"input":{"invokeModel":{"body":"ÉeyJ9"}}}', False),
     ("gemini", "request", '{"contents":[{"parts":[{"text":"a","thoughtSignature":"dGwxÉ"}]}]}', True),
@@ -40,6 +43,7 @@ FOUND = [
         True,
     ),
     ("openai_chat", "request", '{"model":"m","\udcce":1,"messages":[]}', False),
+    ("openai_chat", "request", PICTURE, True),
     ("openai_responses", "request", '{"model":"m","\udcce":1,"input":"a"}', False),
     ("anthropic", "request", '{"model":"m","\udcce":1,"max_tokens":3,"messages":[]}', False),
 ]

@@ -5,7 +5,6 @@ elsewhere (`fileData`); what it is the media type alone says.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
 from trunkline.core.request import Audio, Document, FileId, Image, Inline, PlainText, Source, Url, Video
 
@@ -58,5 +57,6 @@ def type_of(source: Source, default: str = "") -> str:
         return "text/plain"
     if source.media_type:
         return source.media_type
-    path = urlsplit(source.url).path if isinstance(source, Url) else ""
+    # By hand: a parser refuses addresses that are none, and it is for the service to say so.
+    path = source.url.partition("?")[0].partition("#")[0] if isinstance(source, Url) else ""
     return _BY_SUFFIX.get(path.rpartition(".")[2].lower(), default)
