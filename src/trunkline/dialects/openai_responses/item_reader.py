@@ -62,7 +62,7 @@ def _item(item: Any, at: str) -> Message:
         if type(role) is str and role in _SPEAKERS and type(text) is str and item.keys() <= _SAYING:
             # What most are, for a fifth of the time.
             aside: dict[str, Any] | None = {} if role == "assistant" else None  # each of the model's is an item
-            return Message(role, [Text(text, at=f"{at}.content", aside=aside)], at=at)
+            return Message(role, [Text(text, at=f"{at}.content", aside=aside)], at=at)  # type: ignore[arg-type]  # checked above
         return _message(Fields(dict(item), at))
     if type(kind) is not str:
         raise wrong(f"{at}.type", "a string", kind)
