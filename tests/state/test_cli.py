@@ -131,6 +131,19 @@ def test_usage_in_every_format_says_the_same(cli: Cli, database: Database) -> No
     assert "old" in cli(usage, "--since", "2w", "--until", "7d").stdout
 
 
+def test_a_table_of_usage_names_the_keys_and_programs_get_their_ids(cli: Cli, database: Database) -> None:
+    cli(keys, "create", "alice")
+    (made,) = json.loads(cli(keys, "list", "--format", "json").stdout)
+    Ledger(database).append(
+        [entry("1", at=time.time() - 60, key=made["id"]), entry("2", at=time.time() - 60, key="gone")]
+    )
+    table = cli(usage, "--by", "key").stdout
+    assert "alice" in table
+    assert "gone" in table
+    assert made["id"] not in table
+    assert made["id"] in [row["key"] for row in json.loads(cli(usage, "--by", "key", "--format", "json").stdout)]
+
+
 def test_the_configuration_names_the_database_and_the_secret(tmp_path: Path) -> None:
     file = tmp_path / "trunkline.yaml"
     file.write_text(f"auth_secret: {'s' * 40}\nstate: {{durable: 'sqlite:///{tmp_path}/a.db'}}\n")

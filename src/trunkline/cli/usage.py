@@ -40,14 +40,19 @@ def usage(
       trunkline usage --by key --since 2026-01-01 --until 2026-02-01 --format csv > january.csv
       trunkline usage --by tag --format json | jq '.[0]'
     """
+    from trunkline.state.keys import KeyStore
     from trunkline.state.ledger import Ledger
 
     now = time.time()
     start, end = db.moment(since, now), None if until is None else db.moment(until, now)
     by = tuple(dict.fromkeys(by)) or ("model",)
-    with db.opened(config, database) as (opened, _):
+    with db.opened(config, database) as (opened, server_secret):
         rows = Ledger(opened).usage(by, start, end)
-    {"table": _table, "csv": _csv, "json": _json}[form](by, rows)
+        keys = KeyStore(opened, server_secret).list() if form == "table" and "key" in by else []
+    if form == "table":
+        _table(by, rows, {key.id: key.name for key in keys})
+    else:
+        {"csv": _csv, "json": _json}[form](by, rows)
     if not rows:
         click.echo("No calls in that time. Is this the database of the gateway: --config FILE?", err=True)
 
@@ -57,12 +62,14 @@ def _facts(by: tuple[str, ...], row: UsageRow) -> dict[str, Any]:
     return {name: row.group[name] for name in by} | counts | {"cost_usd": db.dollars(row.cost)}
 
 
-def _table(by: tuple[str, ...], rows: list[UsageRow]) -> None:
+def _table(by: tuple[str, ...], rows: list[UsageRow], names: dict[str, str]) -> None:
+    """`names`: of keys by their ids, for people; programs get the ids, which outlive a key and never change."""
     headings = [*by, *COUNTS, "cost $"]
     lines = []
     for row in rows:
         groups = [row.group[name] or "(none)" for name in by]
-        lines.append([*groups, *(f"{getattr(row, name):,}" for name in COUNTS), db.dollars(row.cost)])
+        shown = [names.get(group, group) if name == "key" else group for name, group in zip(by, groups, strict=True)]
+        lines.append([*shown, *(f"{getattr(row, name):,}" for name in COUNTS), db.dollars(row.cost)])
     db.print_table(headings, lines, numeric=frozenset(headings) - frozenset(by))
 
 
