@@ -95,15 +95,22 @@ class ClientSocket(asyncio.Protocol):
         self._born = self._spoken = self._idle = time.monotonic()
         """When it began, when we spoke last, and since when there is nothing to answer."""
         self._closed_at: float | None = None
+        self._deaf = False
+        """The client has broken the rules: what else it sends cannot be told apart."""
 
     # ── In ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def data_received(self, data: bytes) -> None:
+        if self._deaf:
+            return
         try:
             for kind, payload in self._frames.feed(data):
                 self._take(kind, payload)
         except Broken as broken:
+            self._deaf = True
             self._close(broken.code, broken.reason)
+            if self.transport.can_write_eof():
+                self.transport.write_eof()  # closed when the client has closed, so that it gets to read why
 
     def _take(self, kind: int, payload: bytes) -> None:
         if self.transport.is_closing():
