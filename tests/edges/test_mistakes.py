@@ -48,6 +48,15 @@ async def test_a_path_near_to_none_leads_to_the_list(gateway: Running, asked: st
     assert answer.json["error"]["message"].endswith(". See docs/endpoints.md for what there is.")
 
 
+@pytest.mark.parametrize(
+    "path", ["/v1/chat/completions", "/v1/messages", "/v1beta/models/sim/sim-small:generateContent"]
+)
+async def test_an_empty_body_is_called_empty(gateway: Running, path: str) -> None:
+    answer = await ask(gateway.port, path, body=b"")
+    assert answer.status == 400
+    assert answer.json["error"]["message"] == "The request body is empty; send a JSON object."
+
+
 async def test_a_model_of_a_provider_that_is_not_configured_names_the_provider(gateway: Running) -> None:
     body = b'{"model": "openai/gpt-5.5", "messages": [{"role": "user", "content": "Hello"}]}'
     answer = await ask(gateway.port, "/v1/chat/completions", body=body)

@@ -35,7 +35,8 @@ def decode_object(body: bytes) -> dict[str, Any]:
     try:
         value = _decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadRequest(f"The request body is not valid JSON: {error}.", code="invalid_json") from error
+        why = f"not valid JSON: {error}" if body.strip() else "empty; send a JSON object"
+        raise BadRequest(f"The request body is {why}.", code="invalid_json") from error
     except RecursionError as error:
         raise BadRequest("The request body is nested too deeply.", code="invalid_json") from error
     if not isinstance(value, dict):
