@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from trunkline.core.request import Message, Reasoning, Request, Text, Thinking, ToolCall, ToolResult
+from trunkline.core.request import Message, Part, Reasoning, Request, Text, Thinking, ToolCall, ToolResult
 from trunkline.dialects import anthropic, composed
 from trunkline.dialects.base import Dialect, Quirks
 
@@ -14,8 +14,8 @@ CLAUDE = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
 
 
 def asked(maker: str) -> Request:
-    turn = [Thinking("hm", "c2ln", at="thought", maker=maker), ToolCall("call_1", "look", "{}", at="call")]
-    results = [ToolResult("call_1", [Text("found", at="text")], at="result")]
+    turn: list[Part] = [Thinking("hm", "c2ln", at="thought", maker=maker), ToolCall("call_1", "look", "{}", at="call")]
+    results: list[Part] = [ToolResult("call_1", [Text("found", at="text")], at="result")]
     messages = [Message("user", [Text("go", at="go")]), Message("assistant", turn), Message("tool", results)]
     return Request("m", messages, max_tokens=8000, reasoning=Reasoning("low"))
 

@@ -103,20 +103,27 @@ def _unfolded(packed: str) -> list[Carried] | None:
         return None
 
 
-def place(parts: Sequence[Part], call: ToolCall, carried: Sequence[Carried]) -> list[Part]:
-    """The parts of a turn and a call that comes next, with what was packed into its id ahead of it. A thought that the
-    client has also brought back in a field of its own is not said twice: its place is before the call."""
-    packed = {one.signature for one in carried if one.kind != "call"}
-    out = [part for part in parts if _proof(part) not in packed]
-    for one in carried:
-        match one.kind:
-            case "thinking":
-                out.append(Thinking(one.text, one.signature, at=f"{call.at}.id", maker=one.maker))
-            case "redacted":
-                out.append(RedactedThinking(one.signature, f"{call.at}.id", maker=one.maker))
-            case "call":
+def placed(parts: Sequence[Part], calls: Sequence[tuple[ToolCall, Sequence[Carried]]]) -> list[Part]:
+    """The parts of a turn and the calls that come next, each with what was packed into its id ahead of it. A thought
+    that the client has brought back elsewhere too is not said twice: its place is before the last call that has it."""
+    owner = {
+        one.signature: number for number, (_, carried) in enumerate(calls) for one in carried if one.kind != "call"
+    }
+    out = [part for part in parts if _proof(part) not in owner]
+    for number, (call, carried) in enumerate(calls):
+        for one in carried:
+            if one.kind == "call":
                 call.signature, call.maker = one.signature, one.maker
-    return [*out, call]
+            elif owner[one.signature] == number:
+                out.append(_thought(one, f"{call.at}.id"))
+        out.append(call)
+    return out
+
+
+def _thought(one: Carried, at: str) -> Part:
+    if one.kind == "thinking":
+        return Thinking(one.text, one.signature, at=at, maker=one.maker)
+    return RedactedThinking(one.signature, at, maker=one.maker)
 
 
 def _proof(part: Part) -> str | None:

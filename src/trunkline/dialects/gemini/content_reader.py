@@ -6,7 +6,8 @@ Gemini understands it, and only Gemini gets it back.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -190,18 +191,36 @@ _READERS: Mapping[str, Callable[[CamelFields], list[Part] | None]] = {
 # ── One message out of many contents ───────────────────────────────────────────────────────────────────────────────
 
 
-def joined(parts: list[Part], more: list[Part]) -> list[Part]:
-    """A model's parts with those of its next content. Clients keep a stream as it came, one content a chunk: words of
-    a kind that are not signed yet go on in the next."""
-    if parts and more:
-        last, first = parts[-1], more[0]
-        if type(last) is type(first) and isinstance(last, Text | Thinking) and isinstance(first, Text | Thinking):
-            signed_later = isinstance(last, Thinking) and last.signature is None
-            if last.signature is None and (first.signature is None or signed_later) and not (last.extra or first.extra):
-                last.text += first.text
-                last.signature, last.maker = first.signature, first.maker
-                more = more[1:]
-    return [*parts, *more]
+def joined(contents: Iterable[list[Part]]) -> list[Part]:
+    """The parts of a model's turn. Clients keep a stream as it came, one content a chunk: words of a kind that are not
+    signed yet go on in the next."""
+    out: list[Part] = []
+    words: list[str] = []
+    for parts in contents:
+        last, first, rest = out[-1] if out else None, parts[0] if parts else None, parts
+        if isinstance(last, Text | Thinking) and isinstance(first, Text | Thinking) and _goes_on(last, first):
+            words = words or [last.text]
+            words.append(first.text)
+            last.signature, last.maker = first.signature, first.maker
+            rest = parts[1:]
+        if rest:
+            _say(out, words)
+            words = []
+            out += rest
+    _say(out, words)
+    return out
+
+
+def _goes_on(last: Text | Thinking, first: Text | Thinking) -> bool:
+    if type(last) is not type(first) or last.signature is not None or last.extra or first.extra:
+        return False
+    return first.signature is None or isinstance(last, Thinking)
+
+
+def _say(parts: list[Part], words: list[str]) -> None:
+    """The pieces of the last part's text, where there are several."""
+    if words and isinstance(part := parts[-1], Text | Thinking):
+        part.text = "".join(words)
 
 
 def settled(parts: list[Part]) -> list[Part]:
@@ -226,10 +245,12 @@ def settled(parts: list[Part]) -> list[Part]:
 def _gather(parts: list[Part], thought: Thinking) -> None:
     """What a stream brought in pieces before its signature: to who signed it, it is one thought. (With a call it came
     whole, and the pieces are the same once more.) Google's own may stay as they are."""
-    pieces = ""
+    found: list[str] = []
     while parts and isinstance(piece := parts[-1], Thinking) and piece.signature is None and not piece.extra:
         parts.pop()
-        pieces, thought.at = piece.text + pieces, piece.at
+        found.append(piece.text)
+        thought.at = piece.at
+    pieces = "".join(reversed(found))
     if pieces != thought.text:
         thought.text = pieces + thought.text
 
@@ -241,17 +262,37 @@ def identify(calls: list[ToolCall], position: int) -> None:
             call.id = f"{SYNTHETIC}{position}_{number}"
 
 
-def answer(result: ToolResult, open_calls: list[ToolCall], position: int, number: int) -> None:
+class OpenCalls:
+    """The calls of a turn that have no result yet."""
+
+    def __init__(self, calls: Sequence[ToolCall] = ()) -> None:
+        self._by_id: dict[str, deque[ToolCall]] = {}
+        self._by_name: dict[str, deque[ToolCall]] = {}
+        self._taken: set[int] = set()
+        """Of those, by identity: each stands in both tables."""
+        for call in calls:
+            self._by_id.setdefault(call.id, deque()).append(call)
+            self._by_name.setdefault(call.name, deque()).append(call)
+
+    def take(self, call_id: str, name: str) -> ToolCall | None:
+        """The one of this id, or where there is none, the first of this name; it is open no more."""
+        queue = self._by_id.get(call_id) if call_id else self._by_name.get(name)
+        while queue:
+            call = queue.popleft()
+            if id(call) not in self._taken:
+                self._taken.add(id(call))
+                return call
+        return None
+
+
+def answer(result: ToolResult, open_calls: OpenCalls, position: int, number: int) -> None:
     """Finds the call that this is the result of: by its id, else the first of that name that is still open. A name
     without a call stays in `extra`, where the writer finds it."""
     name = (result.extra or {})[RESPONDER]
-    call = next((each for each in open_calls if each.id == result.call_id), None)
-    if call is None and not result.call_id:
-        call = next((each for each in open_calls if each.name == name), None)
+    call = open_calls.take(result.call_id, name)
     if call is None:
         result.call_id = result.call_id or f"{SYNTHETIC}{position}_r{number}"
         return
-    open_calls.remove(call)
     result.call_id = call.id
     assert result.extra is not None
     del result.extra[RESPONDER]

@@ -27,7 +27,7 @@ from trunkline.core.request import (
     ToolResult,
 )
 from trunkline.dialects.fields import Fields, Table, decode_object, typed, wrong
-from trunkline.dialects.gemini.content_reader import answer, identify, joined, read_parts, roles_of, settled
+from trunkline.dialects.gemini.content_reader import OpenCalls, answer, identify, joined, read_parts, roles_of, settled
 from trunkline.dialects.gemini.schema import json_schema
 from trunkline.dialects.gemini.vocabulary import NAME, NAMES, CamelFields, camel
 
@@ -105,11 +105,12 @@ def _plain(item: Any, at: str) -> _Content | None:
 
 
 class _Conversation:
-    """`open_calls`: those of the last model turn that have no result yet."""
+    """`turn`: the contents of the model's turn that is being read; `open_calls`: its calls, once it is read."""
 
     def __init__(self) -> None:
         self.messages: list[Message] = []
-        self.open_calls: list[ToolCall] = []
+        self.turn: list[list[Part]] = []
+        self.open_calls = OpenCalls()
 
     def read(self, contents: list[Any], at: str) -> list[Message]:
         modelled = False
@@ -121,7 +122,7 @@ class _Conversation:
                 if modelled:
                     self._continue(parts, extra)
                 else:
-                    begun = i
+                    begun, self.turn = i, [parts]
                     self.messages.append(Message("assistant", parts, extra=extra, at=place))
             else:
                 if modelled:
@@ -133,16 +134,17 @@ class _Conversation:
         return self.messages
 
     def _continue(self, parts: list[Part], extra: Extra | None) -> None:
+        self.turn.append(parts)
         message = self.messages[-1]
-        message.parts = joined(message.parts, parts)
         if extra:
             message.extra = (message.extra or {}) | extra
 
     def _model_done(self, position: int) -> None:
         message = self.messages[-1]
-        message.parts = settled(message.parts)
-        self.open_calls = [part for part in message.parts if isinstance(part, ToolCall)]
-        identify(self.open_calls, position)
+        message.parts = settled(joined(self.turn))
+        calls = [part for part in message.parts if isinstance(part, ToolCall)]
+        identify(calls, position)
+        self.open_calls = OpenCalls(calls)
 
     def _user(self, parts: list[Part], extra: Extra | None, at: str, position: int) -> None:
         """A user's content: one message for each run of results and of anything else."""

@@ -33,7 +33,7 @@ from trunkline.core.request import (
     ToolResult,
     Url,
 )
-from trunkline.dialects.carried import Carried, place, unpack, unseal
+from trunkline.dialects.carried import Carried, placed, unpack, unseal
 from trunkline.dialects.fields import Fields, Table, decode_object, typed, wrong
 from trunkline.dialects.links import read_link
 from trunkline.dialects.openai_chat.vocabulary import NAME, NAMES
@@ -134,9 +134,9 @@ def _assistant(fields: Fields) -> list[Part]:
         parts += _content(fields)
     if refusal := fields.get("refusal", str):
         parts.append(Refusal(refusal, fields.path("refusal")))
-    for i, item in enumerate(fields.get("tool_calls", list) or []):
-        call, carried = _tool_call(Fields(item, f"{fields.at}.tool_calls[{i}]"))
-        parts = place(parts, call, carried)
+    if items := fields.get("tool_calls", list):
+        at = fields.path("tool_calls")
+        parts = placed(parts, [_tool_call(Fields(item, f"{at}[{i}]")) for i, item in enumerate(items)])
     if not parts and "content" not in fields.left and not fields.left.keys() & {"function_call", "audio"}:
         raise BadRequest(f"{fields.at} needs content or tool_calls.", param=fields.path("content"))
     return parts

@@ -23,7 +23,7 @@ from trunkline.core.request import (
     ToolCall,
     ToolResult,
 )
-from trunkline.dialects.carried import place, unpack, unseal
+from trunkline.dialects.carried import placed, unpack, unseal
 from trunkline.dialects.fields import Fields, wrong
 from trunkline.dialects.openai_responses.content_reader import read_content, read_output
 from trunkline.dialects.openai_responses.vocabulary import NAME, REDACTED, signed
@@ -112,7 +112,7 @@ def _call(fields: Fields, custom: bool) -> list[Part]:
     name, text = fields.need("name", str), fields.get("input" if custom else "arguments", str) or ""
     call = ToolCall(call_id, name, text, custom, at=fields.at, aside=_aside(fields))
     call.extra = fields.rest()
-    return place((), call, carried)
+    return placed((), [(call, carried)])
 
 
 def _function_call(fields: Fields) -> list[Part]:
