@@ -249,6 +249,39 @@ async def test_messages_wait_for_their_turn_up_to_a_bound(tmp_path: Path) -> Non
     assert len(run.entries()) == 16
 
 
+async def test_who_only_sends_is_closed(tmp_path: Path) -> None:
+    """Refusals too need to be read."""
+    message = frame(TEXT, b"{}") * 1000
+    async with running(tmp_path, SIMULATED) as run, talking(run.port) as talk:
+        talk.line.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        talk.line.reader._transport.pause_reading()  # type: ignore[attr-defined]
+        await talk.line.send(frame(TEXT, create("sim/chat-small+ttft=10s")))
+
+        async def flood() -> None:
+            while True:
+                await talk.line.send(message)
+                await asyncio.sleep(0)
+
+        with pytest.raises(ConnectionError):
+            await asyncio.wait_for(flood(), PATIENCE)
+        await until(lambda: not run.listener.server_state.connections, "it is cut")
+
+
+async def test_a_stream_that_ends_as_chats_do(tmp_path: Path) -> None:
+    done = b'event: response.completed\ndata: {"type":"response.completed","response":{"id":"resp_1","output":[]}}\n\n'
+    async with (
+        Upstream(stream(done, b"data: [DONE]\n\n")) as up,
+        running(tmp_path, one_target(up.url)) as run,
+        talking(run.port) as talk,
+    ):
+        for lane in ("left", "right"):
+            await talk.say(create("up/m", stream_id=lane))
+            event = await talk.event()
+            assert (event["type"], event["stream_id"]) == ("response.completed", lane)
+        assert "stream_id" not in up.asked[0].json
+        assert up.asked[0].json["stream"] is True
+
+
 async def test_bytes_that_wait_are_bounded(tmp_path: Path) -> None:
     async with running(tmp_path, SIMULATED | {"server": {"max_body_size": 10_000}}) as run, talking(run.port) as talk:
         await talk.line.send(frame(TEXT, create(input="x " * 3000)) * 2)

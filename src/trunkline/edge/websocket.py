@@ -20,6 +20,7 @@ from trunkline.edge.websocket_frames import (
     GOING_AWAY,
     MISTAKE,
     PING,
+    POLICY,
     PONG,
     TEXT,
     Broken,
@@ -95,6 +96,7 @@ class ClientSocket(asyncio.Protocol):
         self._born = self._spoken = self._idle = time.monotonic()
         """When it began, when we spoke last, and since when there is nothing to answer."""
         self._closed_at: float | None = None
+        self._left = False
         self._deaf = False
         """The client has broken the rules: what else it sends cannot be told apart."""
 
@@ -118,6 +120,7 @@ class ClientSocket(asyncio.Protocol):
         if kind == CLOSE:
             if self._closed_at is None:
                 self.transport.write(frame(CLOSE, payload[:2]))
+                self._closed_at = time.monotonic()  # from when on what it does not read is waited for
             self.transport.close()
             self._leave()
         elif self._closed_at is not None:
@@ -131,7 +134,10 @@ class ClientSocket(asyncio.Protocol):
     def _message(self, message: bytes) -> None:
         size = len(message)
         if self._tasks and (len(self._tasks) >= MAX_WAITING or self._waiting + size > self._bounds.max_body_size):
-            self._say(error_event(_MANY))
+            if self._writable is None:
+                self._say(error_event(_MANY))
+            else:
+                self._close(POLICY, "messages without end, and answers are not read")
             return
         self._waiting += size
         task = self._loop.create_task(self._answer(message))
@@ -149,8 +155,11 @@ class ClientSocket(asyncio.Protocol):
         self.resume_writing()
 
     def _leave(self) -> None:
-        for task in self._tasks:
-            task.cancel(_GONE)
+        """End what is in work, once: an answer to that may take another moment."""
+        if not self._left:
+            self._left = True
+            for task in self._tasks:
+                task.cancel(_GONE)
 
     # ── A message ──────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 """Kinds of frames (section 5.2)."""
-NORMAL, GOING_AWAY, PROTOCOL_ERROR, UNSUPPORTED, NOT_UTF8, TOO_BIG, MISTAKE = 1000, 1001, 1002, 1003, 1007, 1009, 1011
-"""Why a connection is closed (section 7.4.1)."""
+GOING_AWAY, PROTOCOL_ERROR, UNSUPPORTED, NOT_UTF8, POLICY, TOO_BIG, MISTAKE = 1001, 1002, 1003, 1007, 1008, 1009, 1011
+"""Why we close a connection (section 7.4.1)."""
 
 _KINDS = frozenset({CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG})
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"

@@ -164,7 +164,8 @@ class Turn:
         body, more = message["body"], message.get("more_body", False)
         if self._streams:
             for name, payload in events(body):
-                await self._write(self._told(name, payload))
+                if payload.startswith(b"{"):  # some hosts end their streams as chat does, by a word
+                    await self._write(self._told(name, payload))
         else:
             self._body += body
             if not more:
