@@ -221,6 +221,12 @@ async def test_the_default_credentials_are_found(issuer: Issuer, tmp_path: Path)
         ('{"type": "sesame"}', "`type` is not one of"),
         ('{"type": "authorized_user", "client_id": "sesame"}', "have no `client_secret`"),
         ('{"type": "service_account", "client_email": "a", "private_key": "sesame"}', "no RSA key"),
+        ('{"type": "authorized_user", "token_uri": 5, "client_id": "sesame"}', "have no `token_uri`"),
+        (
+            '{"type": "external_account", "token_url": "http://x", "audience": "a", "subject_token_type": "t", '
+            '"credential_source": {"url": "sesame:", "headers": "sesame"}}',
+            "no http or https URL",
+        ),
         (
             '{"type": "external_account", "token_url": "http://x", "audience": "a", "subject_token_type": "t"}',
             "neither",

@@ -74,7 +74,7 @@ class Google:
 
     async def _service_account(self, account: dict[str, Any]) -> tuple[str, float]:
         """A grant that the key has signed, for a token (RFC 7523)."""
-        url = account.get("token_uri", TOKEN_URI)
+        url = _text({"token_uri": TOKEN_URI} | account, "token_uri")
         now = int(self._clock())
         head = {"alg": "RS256", "typ": "JWT", "kid": account.get("private_key_id", "")}
         claims = {
@@ -90,7 +90,7 @@ class Google:
         return token(url, await self._issuer.form(url, {"grant_type": _JWT_GRANT, "assertion": grant}))
 
     async def _authorized_user(self, account: dict[str, Any]) -> tuple[str, float]:
-        url = account.get("token_uri", TOKEN_URI)
+        url = _text({"token_uri": TOKEN_URI} | account, "token_uri")
         names = ("client_id", "client_secret", "refresh_token")
         values = {name: _text(account, name) for name in names}
         return token(url, await self._issuer.form(url, {"grant_type": "refresh_token", **values}))
@@ -115,8 +115,9 @@ class Google:
         match source:
             case {"file": str(path)}:
                 text = await FromFile(path).get()
-            case {"url": str(url)}:
-                headers = {str(name): str(value) for name, value in source.get("headers", {}).items()}
+            case {"url": str(url), **more}:
+                given = more.get("headers")
+                headers = {str(name): str(value) for name, value in (given if isinstance(given, dict) else {}).items()}
                 text = (await self._issuer.get(url, headers)).decode("utf-8", "replace").strip()
             case _:
                 raise CredentialUnavailable("`credential_source` of the Google credentials has neither file nor url")
