@@ -31,6 +31,9 @@ FINAL = frozenset({"response.completed", "response.incomplete", "response.failed
 """The events that end a stream; each holds the whole response."""
 
 
+_REFERENCE = b"item_reference"
+
+
 class Life(Struct, frozen=True):
     """What shall become of an answer, and what came before it."""
 
@@ -56,6 +59,7 @@ class _Input(Struct):
 
 class _Item(Struct):
     type: str | None = None
+    id: str | None = None
     content: Raw = Raw(b"null")
 
 
@@ -143,9 +147,39 @@ def rewritten(body: bytes, **changes: Any) -> bytes:
 
 
 def expanded(body: bytes, items: Sequence[Raw]) -> bytes:
-    """The request with all of its conversation."""
-    whole = [*items, *input_items(body)]
-    return rewritten(body, previous_response_id=DROP, input=Raw(encode_items(whole)))
+    """The request with all of its conversation, in these items."""
+    return rewritten(body, previous_response_id=DROP, input=Raw(encode_items(items)))
+
+
+def continued(items: Sequence[Raw], makers: Makers, body: bytes) -> tuple[list[Raw], Makers]:
+    """A conversation and the items of a request that goes on with it. A reference to an item in it becomes that item,
+    as whoever made it has said it: nobody else would know what is meant."""
+    whole, who = list(items), list(makers)
+    known = _by_id(items, makers) if _REFERENCE in body else {}
+    for item in input_items(body):
+        meant, maker = known.get(_referred(item), (item, ""))
+        whole.append(meant)
+        who.append((maker, 1))
+    return whole, tuple(who)
+
+
+def _by_id(items: Sequence[Raw], makers: Makers) -> dict[str, tuple[Raw, str]]:
+    by = (maker for maker, count in makers for _ in range(count))
+    return {name: (item, maker) for item, maker in zip(items, by, strict=False) if (name := _said(item).id)}
+
+
+def _referred(item: Raw) -> str:
+    """The id that it refers to; "" where it is no reference."""
+    said = _said(item) if _REFERENCE in bytes(item) else _Item()
+    return said.id or "" if said.type == _REFERENCE.decode() else ""
+
+
+def _said(item: Raw) -> _Item:
+    """What it says of itself; nothing where it is of no known shape, which is for a reader to refuse."""
+    try:
+        return _item(item)
+    except _BAD:
+        return _Item()
 
 
 def for_provider(items: Sequence[Raw], makers: Makers, provider: str) -> list[Raw]:
@@ -170,13 +204,13 @@ def portable(response: bytes) -> bytes:
 
 def _readable(item: Raw) -> bool:
     data = bytes(item)
-    return _item(data).type != "reasoning" or bool(raw_fields(data).get("encrypted_content"))
+    return _said(item).type != "reasoning" or bool(raw_fields(data).get("encrypted_content"))
 
 
 def _foreign(item: Raw) -> Raw | None:
     """An item that another provider made; None where only that one can read it."""
     data = bytes(item)
-    if _item(data).type == "reasoning" and not marked(data):
+    if _said(item).type == "reasoning" and not marked(data):
         return None
     return Raw(rewritten(data, id=DROP, status=DROP))
 

@@ -12,6 +12,7 @@ from msgspec import Raw
 from trunkline.core.stores import Kept
 from trunkline.dialects.openai_responses.remembered import (
     Makers,
+    continued,
     decode_items,
     expanded,
     for_provider,
@@ -34,9 +35,11 @@ class Following:
         self.target = kept.target if kept.native else ""
         answer = read_answer(kept.response)
         output = answer.output if answer is not None else []
-        self.items: list[Raw] = [*decode_items(kept.input), *output]
-        """All that was said before."""
-        self.makers: Makers = (*kept.makers, (provider_of(kept.target), len(output)))
+        before: Makers = (*kept.makers, (provider_of(kept.target), len(output)))
+        self.items: list[Raw]
+        self.makers: Makers
+        self.items, self.makers = continued([*decode_items(kept.input), *output], before, sent)
+        """All that is said, and by whom: what was before, and the request's own."""
 
     def whole(self) -> bytes:
         """The request with all of the conversation."""

@@ -34,14 +34,13 @@ Keep = Callable[[Kept | None], None]
 
 
 class Memo:
-    """What is to be remembered of one call's answer. `said`: the request's own items; `before`: what they follow."""
+    """What is to be remembered of one call's answer. `before`: the conversation that it goes on with, if any."""
 
     def __init__(self, call: Call, before: Following | None, body: bytes, expires: float) -> None:
         self._call = call
         self._expires = expires
-        items = input_items(body)
-        self._input: list[Raw] = [*before.items, *items] if before is not None else items
-        self._makers: Makers = (*before.makers, ("", len(items))) if before is not None else (("", len(items)),)
+        self._input: list[Raw] = before.items if before is not None else input_items(body)
+        self._makers: Makers = before.makers if before is not None else (("", len(self._input)),)
 
     @property
     def size(self) -> int:
