@@ -219,6 +219,8 @@ def test_what_a_name_stands_for() -> None:
         ("nobody/gpt-4.1", "Did you mean 'openai/gpt-4.1'?"),
         ("zzz", "GET /v1/models"),
         ("openai/", "not known here"),
+        ("openai/..", "not known here"),
+        ("..", "not known here"),
     ],
 )
 def test_a_name_that_stands_for_nothing_gets_a_hint(name: str, words: str) -> None:

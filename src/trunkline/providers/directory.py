@@ -43,6 +43,8 @@ class Directory:
 
     def _look_up(self, model: str) -> tuple[Target, ...]:
         name, slash, rest = model.partition("/")
+        if not (rest or name).strip("."):  # a segment of dots would be another path at the provider
+            raise ModelNotFound(f"The model {model!r} is not known here.", param="model")
         if slash and rest and name in self._providers:
             return (target(self._providers[name], rest),)
         offered = self._offered.get(model, ())
