@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import random
 import signal
 import socket
 import time
@@ -233,6 +235,19 @@ def test_the_reader_against_every_cut() -> None:
             frames = websocket_frames.Frames(1000)
             pieces = (sent[:first], sent[first:second], sent[second:])
             assert [each for piece in pieces for each in frames.feed(piece)] == expected
+
+
+def test_the_reader_against_anything() -> None:
+    """Whatever comes, it is a message, a frame that waits for its end, or `Broken`."""
+    chance = random.Random(6455)
+    heads = [bytes([first, second]) for first in (0x81, 0x01, 0x80, 0x88, 0x89) for second in (0x80, 0x85, 0xFE, 0xFF)]
+    kinds: set[int] = set()
+    for _ in range(5000):
+        frames = websocket_frames.Frames(300)
+        sent = b"".join(chance.choice(heads) + chance.randbytes(chance.randrange(12)) for _ in range(6))
+        with contextlib.suppress(websocket_frames.Broken):
+            kinds |= {kind for byte in sent for kind, _ in frames.feed(bytes([byte]))}
+    assert kinds == {TEXT, CLOSE, PING}
 
 
 # ── One call after another ─────────────────────────────────────────────────────────────────────────────────────────
