@@ -59,5 +59,5 @@ def test_turns_of_the_model_are_no_names() -> None:
 
 @pytest.mark.parametrize("body", [b'{"model":"m","\xff":1}', b'{"model":"m","messages":[{"content":"\xc3("}]}'])
 def test_a_body_that_is_no_text_is_refused_before_anybody_passes_over_it(body: bytes) -> None:
-    with pytest.raises(BadRequest, match="UTF-8"):
+    with pytest.raises(BadRequest, match="utf-8"):
         look(body)

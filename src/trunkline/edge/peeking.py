@@ -45,20 +45,10 @@ def peek(call: Call, max_depth: int) -> Peek | None:
         return _form(call, boundary)
     check_text(call.body)
     check_depth(call.body, max_depth)
-    _check_text(call.body)
     _check_name(call.body)
     if surface.embeds and (form := embeddings.invoked(call.body)) is not None:
         call.surface = structs.replace(surface, operation="embed", form=form)
     return surface.dialect.peek(call.body, _addressed(call) if surface.default else call.addressed)
-
-
-def _check_text(body: bytes) -> None:
-    """JSON is UTF-8 (RFC 8259 section 8.1). Whoever looks at a few fields passes over damage in the others, and would
-    meet it later. Raises BadRequest."""
-    try:
-        body.isascii() or body.decode()
-    except UnicodeDecodeError as error:
-        raise BadRequest(f"The request body is not valid UTF-8: {error}.", code="invalid_json") from None
 
 
 def _check_name(body: bytes) -> None:
