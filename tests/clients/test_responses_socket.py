@@ -171,6 +171,7 @@ async def test_prepared_without_an_answer(tmp_path: Path) -> None:
         assert after.response.usage.input_tokens > alone.response.usage.input_tokens
         prepared = run.entries()[0]
     assert (prepared.status, prepared.target, prepared.attempts) == (200, None, [])
+    assert prepared.usage is None or prepared.usage.total == 0
 
 
 async def test_errors_are_events_and_the_connection_goes_on(tmp_path: Path) -> None:

@@ -38,6 +38,14 @@ class _Said:
         pass
 
 
+class _Unused(Told):
+    """Nothing was used: without that word an estimate would be accounted for."""
+
+    @property
+    def usage(self) -> Usage:
+        return Usage()
+
+
 def prepared(call: Call, changes: dict[str, Any], take: Callable[[bytes], None] | None) -> Reply:
     """The answer, a stream without output. `changes`: fields of the response that the request decides; `take`: gets
     the response."""
@@ -51,4 +59,4 @@ def prepared(call: Call, changes: dict[str, Any], take: Callable[[bytes], None] 
         out += renumbered(kind, _encode({"type": kind, "response": Raw(response)}), number)
     if take is not None:
         take(response)
-    return Reply(Told(), source=_Said(out), content_type=b"text/event-stream")
+    return Reply(_Unused(), source=_Said(out), content_type=b"text/event-stream")
