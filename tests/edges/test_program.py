@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import signal
+import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -213,3 +214,20 @@ async def test_workers_do_not_outlive_a_killed_supervisor(tmp_path: Path) -> Non
         await until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), "the workers are gone")
         await run.ended()
     assert "".join(run.said).count("the supervisor is gone") == 2
+
+
+async def test_a_worker_whose_supervisor_is_gone_before_it_looks_ends_too(tmp_path: Path) -> None:
+    gone = await asyncio.create_subprocess_exec(sys.executable, "-c", "")
+    await gone.wait()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        share = tmp_path / "share"
+        share.mkdir()
+        words = ["--worker", str(listening.fileno()), str(gone.pid), str(share)]
+        config = write_config(tmp_path, one_target("http://127.0.0.1:9"))
+        worker = await asyncio.create_subprocess_exec(
+            *[sys.executable, "-m", "trunkline", "serve", *words, "--config", str(config)],
+            pass_fds=(listening.fileno(),),
+            stderr=asyncio.subprocess.PIPE,
+        )
+        _, said = await asyncio.wait_for(worker.communicate(), 20)
+    assert b"the supervisor is gone" in said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -27,7 +28,9 @@ def test_no_input_brings_out_an_undeclared_error(dialect: str, tmp_path: Path) -
         command, cwd=tmp_path, env={"PYTHONPATH": str(ROOT), "PATH": ""}, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr[-4000:]
-    assert f"number_of_executed_units: {RUNS}" in done.stderr
+    executed = re.search(r"number_of_executed_units: (\d+)", done.stderr)
+    assert executed is not None, done.stderr[-4000:]
+    assert int(executed[1]) >= RUNS  # more, where there are more seeds
 
 
 PICTURE = (

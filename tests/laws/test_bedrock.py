@@ -291,7 +291,7 @@ def test_no_answer_is_more_than_a_failed_one(
 ) -> None:
     for data in (junk, event(name, msgspec.json.encode(value)) + junk, msgspec.json.encode(value)):
         back = read(dialect, data, stream)
-        assert isinstance(back[-1], Failed) or not stream
+        assert isinstance(back[-1], Failed) or not stream or name == "messageStop"  # whose reason may be missing
         tap = dialect.tap(Peek("m", True))
         tap.feed(data)
         tap.eof()

@@ -27,14 +27,14 @@ BEHIND = 0.05
 @click.option("--port", type=click.IntRange(0, 65_535), help="Listen on this port instead; 0: any free one.")
 @click.option("--workers", type=click.IntRange(1, 256), help="Processes that serve.")
 @click.option("--insecure", is_flag=True, help="Allow `auth: open` on an address that others can reach.")
-@click.option("--worker", type=(int, str), hidden=True, help="Its socket, where to share metrics.")
+@click.option("--worker", type=(int, int, str), hidden=True, help="Socket, supervisor, where to share metrics.")
 def serve(
     file: str | None,
     host: str | None,
     port: int | None,
     workers: int | None,
     insecure: bool,
-    worker: tuple[int, str] | None,
+    worker: tuple[int, int, str] | None,
 ) -> None:
     """Run the gateway.
 
@@ -56,7 +56,8 @@ def serve(
         config = _overridden(load(file, insecure=insecure or host is not None), host, port, workers, insecure)
         configure(config.log)
         if worker is not None:
-            _run(config, socket.socket(fileno=worker[0]), Path(worker[1]))
+            descriptor, supervisor, share = worker
+            _run(config, socket.socket(fileno=descriptor), Path(share), supervisor)
         elif config.server.workers > 1:
             _supervise(config, _bound(config), file, insecure)
         else:
@@ -73,27 +74,29 @@ def _supervise(config: Config, listening: socket.socket, file: str | None, insec
 
     _say(config, listening)
     with tempfile.TemporaryDirectory(prefix="trunkline-") as share:
-        command = [sys.executable, "-m", "trunkline", "serve", "--worker", str(listening.fileno()), share]
+        # A worker is told whose it is: one that asked for its parent might ask when that is gone already.
+        worker = ["--worker", str(listening.fileno()), str(os.getpid()), share]
+        command = [sys.executable, "-m", "trunkline", "serve", *worker]
         command += ["--config", file] if file is not None else []
         command += ["--insecure"] if insecure else []
         supervise(command, listening, config.server.workers, config.server.drain_timeout)
 
 
-def _run(config: Config, listening: socket.socket, share: Path | None = None) -> None:
+def _run(config: Config, listening: socket.socket, share: Path | None = None, supervisor: int | None = None) -> None:
     """Serve in this process until a signal."""
     import uvloop
 
-    uvloop.run(_serve(config, listening, share))
+    uvloop.run(_serve(config, listening, share, supervisor))
 
 
-async def _serve(config: Config, listening: socket.socket, share: Path | None) -> None:
+async def _serve(config: Config, listening: socket.socket, share: Path | None, supervisor: int | None) -> None:
     import asyncio
 
     from trunkline.app import Gateway
     from trunkline.edge.listener import Listener
 
     gateway = await Gateway.start(config)
-    listener = Listener(gateway.edge, config.server, os.getppid() if share is not None else None)
+    listener = Listener(gateway.edge, config.server, supervisor)
     asyncio.get_running_loop().call_later(BEHIND, gateway.begin, share)
     try:
         await listener.serve(sockets=[listening])

@@ -212,7 +212,8 @@ class Events:
         self._close(out)
         self._start(out)
         self.ended = True
-        said = stop.get("stopReason") or "end_turn"
+        given = stop.get("stopReason")
+        said = given if isinstance(given, str) and given else "end_turn"
         reason = REASONS.get(said, "stop")
         extra = {name: value for name, value in (stop | wire).items() if name not in _SAID and value is not None}
         if STOP_REASONS[reason] != said:
