@@ -23,6 +23,7 @@ from trunkline.core.request import (
     Reasoning,
     Request,
     Role,
+    Text,
     Tool,
     ToolChoice,
     ToolResult,
@@ -74,7 +75,20 @@ def _messages(items: list[Any], at: str) -> list[Message]:
     return out
 
 
+def _plain(item: Any, at: str) -> Message | None:
+    """What most messages are, one text and who said it: for a fifth of the time."""
+    if type(item) is not dict or len(item) != 2 or ((role := item.get("role")) != "user" and role != "assistant"):
+        return None
+    blocks = item.get("content")
+    if type(blocks) is not list or len(blocks) != 1 or type(block := blocks[0]) is not dict or len(block) != 1:
+        return None
+    text = block.get("text")
+    return Message(role, [Text(text, at=f"{at}.content[0]")], at=at) if type(text) is str else None
+
+
 def _message(item: Any, at: str) -> list[Message]:
+    if (plain := _plain(item, at)) is not None:
+        return [plain]
     fields = Fields(dict(item) if type(item) is dict else item, at)
     role = fields.need("role", str)
     if role not in _SPEAKERS:
