@@ -7,6 +7,7 @@ client's dialect. Both are synchronous: nothing that understands a format awaits
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Protocol
 
@@ -61,6 +62,44 @@ class Flow(Protocol):
     def fail(self, error: GatewayError) -> bytes:
         """The upstream broke off: the family's typed error, as a stream event."""
         ...
+
+
+class Watched(ABC):
+    """A stream's flow that a stage looks at: all that goes to the client passes `seen`."""
+
+    __slots__ = ("_flow",)
+
+    def __init__(self, flow: Flow) -> None:
+        self._flow = flow
+
+    @property
+    def usage(self) -> Usage | None:
+        return self._flow.usage
+
+    @property
+    def complete(self) -> bool:
+        return self._flow.complete
+
+    @property
+    def error(self) -> GatewayError | None:
+        return self._flow.error
+
+    @property
+    def produced(self) -> int:
+        return self._flow.produced
+
+    def feed(self, data: bytes) -> bytes:
+        return self.seen(self._flow.feed(data))
+
+    def eof(self) -> bytes:
+        return self.seen(self._flow.eof())
+
+    def fail(self, error: GatewayError) -> bytes:
+        return self.seen(self._flow.fail(error))
+
+    @abstractmethod
+    def seen(self, out: bytes) -> bytes:
+        """What has come out of the flow; what is returned goes on its way."""
 
 
 class Reply:

@@ -16,7 +16,7 @@ import msgspec
 from trunkline.core.call import Call, Entry
 from trunkline.core.errors import Blame, GatewayError, InternalError, why_cancelled
 from trunkline.core.pipeline import Handler
-from trunkline.core.reply import Flow, Reply
+from trunkline.core.reply import Flow, Reply, Watched
 from trunkline.core.stores import Journal, Meters, Prices
 from trunkline.core.usage import Usage
 from trunkline.policy.estimate import BYTES_PER_TOKEN, TOKENS_PER_FILE, estimate_tokens
@@ -124,41 +124,16 @@ def _tell(entry: Entry, error: GatewayError | None) -> None:
         log.log(level, "%s, model %s: %s: %s", entry.surface, entry.model, error.code, error.full, extra=facts)
 
 
-class _Recording:
+class _Recording(Watched):
     """A stream's flow that keeps what has gone to the client, up to a bound."""
 
-    __slots__ = ("_flow", "said")
+    __slots__ = ("said",)
 
     def __init__(self, flow: Flow, head: bytes) -> None:
-        self._flow = flow
+        super().__init__(flow)
         self.said = bytearray(head)
 
-    @property
-    def usage(self) -> Usage | None:
-        return self._flow.usage
-
-    @property
-    def complete(self) -> bool:
-        return self._flow.complete
-
-    @property
-    def error(self) -> GatewayError | None:
-        return self._flow.error
-
-    @property
-    def produced(self) -> int:
-        return self._flow.produced
-
-    def feed(self, data: bytes) -> bytes:
-        return self._kept(self._flow.feed(data))
-
-    def eof(self) -> bytes:
-        return self._kept(self._flow.eof())
-
-    def fail(self, error: GatewayError) -> bytes:
-        return self._kept(self._flow.fail(error))
-
-    def _kept(self, out: bytes) -> bytes:
+    def seen(self, out: bytes) -> bytes:
         self.said += out[: MAX_RECORDED - len(self.said)]
         return out
 

@@ -12,10 +12,8 @@ from typing import Any
 from msgspec import Raw, structs
 
 from trunkline.core.call import Call
-from trunkline.core.errors import GatewayError
-from trunkline.core.reply import Flow, Reply
+from trunkline.core.reply import Flow, Reply, Watched
 from trunkline.core.stores import Kept
-from trunkline.core.usage import Usage
 from trunkline.dialects.openai_responses.remembered import (
     FINAL,
     Makers,
@@ -89,40 +87,15 @@ def remember(reply: Reply, changes: dict[str, Any], take: Callable[[bytes], None
     reply.on_finish.append(lambda error: take(body) if error is None else None)
 
 
-class Remembering:
+class Remembering(Watched):
     """A stream's flow that gives the response in its last event to `take`."""
 
-    __slots__ = ("_changes", "_flow", "_take")
+    __slots__ = ("_changes", "_take")
 
     def __init__(self, flow: Flow, changes: dict[str, Any], take: Callable[[bytes], None]) -> None:
-        self._flow = flow
+        super().__init__(flow)
         self._changes = changes
         self._take = take
-
-    @property
-    def usage(self) -> Usage | None:
-        return self._flow.usage
-
-    @property
-    def complete(self) -> bool:
-        return self._flow.complete
-
-    @property
-    def error(self) -> GatewayError | None:
-        return self._flow.error
-
-    @property
-    def produced(self) -> int:
-        return self._flow.produced
-
-    def feed(self, data: bytes) -> bytes:
-        return self.seen(self._flow.feed(data))
-
-    def eof(self) -> bytes:
-        return self.seen(self._flow.eof())
-
-    def fail(self, error: GatewayError) -> bytes:
-        return self.seen(self._flow.fail(error))
 
     def seen(self, out: bytes) -> bytes:
         if self._changes:
