@@ -9,7 +9,6 @@ but not the machine: like the journal's, they are not synced.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from pathlib import Path
 import msgspec
 
 from trunkline.core.stores import Kept
+from trunkline.state.segments import lock
 
 _LOCK = "lock"
 _DONE = ".kept"
@@ -186,11 +186,4 @@ def _locked(directory: Path) -> int | None:
         descriptor = os.open(directory / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     except FileNotFoundError:
         return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.fstat(descriptor).st_nlink > 0:
-            return descriptor
-    except BlockingIOError:
-        pass
-    os.close(descriptor)
-    return None
+    return descriptor if lock(descriptor) else None

@@ -120,7 +120,7 @@ def create(directory: Path) -> Segment:
         # Names sort by time, so that the oldest entries are shipped first.
         path = directory / f"{time.time_ns():020d}-{secrets.token_hex(4)}{SUFFIX}"
         descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        if _lock(descriptor):
+        if lock(descriptor):
             return Segment(path, descriptor)
         # Another process took the new file for an orphan and is deleting it.
 
@@ -132,7 +132,7 @@ def orphans(directory: Path) -> Iterator[Segment]:
             descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
         except FileNotFoundError:
             continue
-        if _lock(descriptor):
+        if lock(descriptor):
             yield Segment(path, descriptor)
 
 
@@ -141,7 +141,7 @@ def listing(directory: Path) -> list[Path]:
     return sorted(directory.glob("*" + SUFFIX))
 
 
-def _lock(descriptor: int) -> bool:
+def lock(descriptor: int) -> bool:
     """Take the lock if it is free and the file still has its name; close the descriptor if not."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
