@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
+from trunkline.core.errors import BadRequest
 from trunkline.core.request import Message, Part, RedactedThinking, Thinking, ToolCall, ToolResult
 
 
@@ -18,6 +19,31 @@ class Turn(Struct):
     role: str
     parts: list[Part]
     messages: list[Message]
+
+
+INSTRUCTIONS = ("system", "developer")
+"""Roles that say how to behave."""
+
+
+def role_of(message: Message, system_turns: bool, lost: list[str]) -> str:
+    """Whose turn a message belongs to. `system_turns`: instructions may stand among the messages; else they become a
+    user's words, which is reported."""
+    role = message.role
+    if role in INSTRUCTIONS:
+        if system_turns:
+            return "system"
+        lost.append(f"{message.at}.role")
+        return "user"
+    return "user" if role == "tool" else role
+
+
+def no_prefill(messages: list[Message]) -> BadRequest:
+    """The refusal of a conversation whose answer has been begun, by a model that does not go on from there."""
+    path = messages[-1].at or "messages"
+    return BadRequest(
+        f"{path}: this model does not continue an assistant message; end the conversation with a user message.",
+        param=path,
+    )
 
 
 def turns(messages: list[Message], role_of: Callable[[Message], str]) -> list[Turn]:

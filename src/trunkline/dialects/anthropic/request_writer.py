@@ -12,7 +12,6 @@ from typing import Any
 
 import msgspec
 
-from trunkline.core.errors import BadRequest
 from trunkline.core.request import CustomTool, ForeignTool, Message, OutputFormat, Request, Text, Tool, ToolChoice
 from trunkline.dialects.anthropic.content_writer import Block, ContentWriter, compact
 from trunkline.dialects.anthropic.thinking import Plan, plan
@@ -22,7 +21,7 @@ from trunkline.dialects.custom import as_function
 from trunkline.dialects.emptied import refuse_emptied
 from trunkline.dialects.forced import refuse_forced
 from trunkline.dialects.mapping import SILENCE, TIERS
-from trunkline.dialects.turns import turns
+from trunkline.dialects.turns import INSTRUCTIONS, no_prefill, role_of, turns
 
 _encode = msgspec.json.Encoder().encode
 
@@ -44,9 +43,6 @@ _unknown_here, _sampling = attrgetter(*_UNKNOWN_HERE), attrgetter(*_SAMPLING)
 """All values of a group at once: mostly none is set, and to find that out costs a tenth of asking one by one."""
 
 _ALL_UNSET, _NOT_SAMPLED = (None,) * len(_UNKNOWN_HERE), (None,) * len(_SAMPLING)
-
-_INSTRUCTIONS = ("system", "developer")
-"""Roles that say how to behave."""
 
 _CHOICES = {"auto": "auto", "required": "any", "tool": "tool", "none": "none"}
 
@@ -118,7 +114,7 @@ class _RequestWriter:
         messages = self.request.messages
         for position, message in enumerate(messages):
             if (
-                message.role not in _INSTRUCTIONS
+                message.role not in INSTRUCTIONS
                 or (self.own and message.extra)
                 or not all(isinstance(part, Text) for part in message.parts)
             ):
@@ -144,13 +140,7 @@ class _RequestWriter:
         return out
 
     def _role(self, message: Message) -> str:
-        role = message.role
-        if role in _INSTRUCTIONS:
-            if self.own or self.quirks.system_turns:
-                return "system"
-            self.lost.append(f"{message.at}.role")
-            return "user"
-        return "user" if role == "tool" else role
+        return role_of(message, self.own or self.quirks.system_turns, self.lost)
 
     def _message_fields(self, written: dict[str, Any], message: Message) -> None:
         if message.name is not None:
@@ -160,11 +150,7 @@ class _RequestWriter:
     def _prefill(self, out: list[dict[str, Any]], messages: list[Message]) -> None:
         """The answer's beginning, put into the model's mouth. The service refuses white space at its end."""
         if not self.quirks.prefill:
-            path = messages[-1].at or "messages"
-            raise BadRequest(
-                f"{path}: this model does not continue an assistant message; end the conversation with a user message.",
-                param=path,
-            )
+            raise no_prefill(messages)
         content = out[-1]["content"]
         if isinstance(content, str):
             content = [{"type": "text", "text": content}]

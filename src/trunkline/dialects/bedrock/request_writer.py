@@ -14,7 +14,6 @@ from typing import Any
 
 import msgspec
 
-from trunkline.core.errors import BadRequest
 from trunkline.core.request import Foreign, Message, OutputFormat, Request, Text
 from trunkline.dialects.base import Quirks
 from trunkline.dialects.bedrock.content_writer import Block, ContentWriter
@@ -24,7 +23,7 @@ from trunkline.dialects.bedrock.tooling import Tooling
 from trunkline.dialects.bedrock.vocabulary import NAME
 from trunkline.dialects.emptied import refuse_emptied
 from trunkline.dialects.mapping import BEDROCK, SILENCE, TIERS
-from trunkline.dialects.turns import Turn, turns
+from trunkline.dialects.turns import INSTRUCTIONS, Turn, no_prefill, role_of, turns
 
 _encode = msgspec.json.Encoder().encode
 
@@ -44,9 +43,6 @@ _UNKNOWN_HERE: dict[str, tuple[Any, ...]] = {
 
 _unknown_here = attrgetter(*_UNKNOWN_HERE)
 _ALL_UNSET = (None,) * len(_UNKNOWN_HERE)
-
-_INSTRUCTIONS = ("system", "developer")
-"""Roles that say how to behave."""
 
 _LABEL = re.compile(r"[a-zA-Z0-9\s:_@$#=/+,.-]{0,256}")
 _MAX_LABELS = 16
@@ -115,7 +111,7 @@ class _RequestWriter:
         blocks: list[Block] = []
         messages = self.request.messages
         for position, message in enumerate(messages):
-            if message.role not in _INSTRUCTIONS or not all(_instructs(part) for part in message.parts):
+            if message.role not in INSTRUCTIONS or not all(_instructs(part) for part in message.parts):
                 return blocks, messages[position:]
             blocks += self.content.blocks(message.parts)
             self._message_fields({}, message)
@@ -160,13 +156,7 @@ class _RequestWriter:
         return blocks
 
     def _role(self, message: Message) -> str:
-        role = message.role
-        if role in _INSTRUCTIONS:
-            if self.own or self.quirks.system_turns:
-                return "system"
-            self.lost.append(f"{message.at}.role")
-            return "user"
-        return "user" if role == "tool" else role
+        return role_of(message, self.own or self.quirks.system_turns, self.lost)
 
     def _message_fields(self, written: dict[str, Any], message: Message) -> None:
         if message.name is not None:
@@ -176,11 +166,7 @@ class _RequestWriter:
     def _prefill(self, out: list[dict[str, Any]], messages: list[Message]) -> None:
         """The answer's beginning, put into the model's mouth. The service refuses white space at its end."""
         if not self.quirks.prefill:
-            path = messages[-1].at or "messages"
-            raise BadRequest(
-                f"{path}: this model does not continue an assistant message; end the conversation with a user message.",
-                param=path,
-            )
+            raise no_prefill(messages)
         content = out[-1]["content"]
         if "text" in content[-1]:
             out[-1]["content"] = [*content[:-1], {"text": content[-1]["text"].rstrip()}]
