@@ -19,6 +19,8 @@ from trunkline.core.secret import Secret
 from trunkline.core.stores import Journal, Responses
 from trunkline.edge import model_pages
 from trunkline.edge.admin import Admin
+from trunkline.edge.admin.keys import Keys
+from trunkline.edge.admin.listed import listed
 from trunkline.edge.memory import settle
 from trunkline.edge.pages import Health, Metrics
 from trunkline.edge.server import Edge
@@ -97,8 +99,10 @@ class Gateway:
         health = Health(self.status, config.admin_key)
         admin = Admin(
             config.admin_key,
-            lambda: self.shipper.keys if self.shipper is not None else None,
-            lambda: configured(self.directory, upstream.lessons.shown()),
+            {
+                "keys": Keys(lambda: self.shipper.keys if self.shipper is not None else None),
+                "models": listed(lambda: configured(self.directory, upstream.lessons.shown())),
+            },
         )
         self.edge = Edge(
             handle,
