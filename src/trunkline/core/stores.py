@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from msgspec import Struct
 
 from trunkline.core.call import Entry, Key, KeySpec
+from trunkline.core.limit import Grant, Refusal, Want, Window
 
 
 class StoreError(Exception):
@@ -49,6 +51,35 @@ class Meters(Protocol):
 class Prices(Protocol):
     def cost(self, entry: Entry) -> tuple[int, str] | None:
         """(nano-dollars, date of the price) of an entry's usage, or None where no price is known (yet)."""
+        ...
+
+
+class Counters(Protocol):
+    """What has been used, and what may be. Each method is one step that nothing else comes between; the clock is the
+    store's own. `policy.quota` is the arithmetic.
+
+    `take` first gives back what leases that have ended held (a bounded number of them): `amount` leaves the bucket
+    it went into, unless its want is `kept`. Then every want that is not soft is checked (`total + amount <= most`), and
+    either all amounts are added to their counters' present buckets or none is.
+    """
+
+    async def take(self, wants: tuple[Want, ...], amounts: Sequence[int], lease: int) -> Grant | Refusal:
+        """All of it or nothing. `lease`: milliseconds until it returns by itself, the store rounds them up."""
+        ...
+
+    def settle(self, grant: Grant, used: Sequence[int]) -> None:
+        """What was really used, one amount for each want: each bucket that still lives gets `used - amount`. Once a
+        grant; where its lease has ended before, a bucket gets what it now lacks (`used`, or `used - amount` where it is
+        `kept`). Never raises, never waits: a store that is away does it later."""
+        ...
+
+    def renew(self, grant: Grant, lease: int) -> None:
+        """The call goes on: the lease ends so many milliseconds from now. Never raises, never waits. A grant whose
+        lease has ended stays without one."""
+        ...
+
+    async def read(self, counters: Sequence[tuple[str, Window]]) -> list[int]:
+        """What each counter holds in its window now. Raises StoreUnavailable."""
         ...
 
 
