@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -27,6 +28,7 @@ from trunkline.edge.server import Edge
 from trunkline.edge.transport.base import Transport
 from trunkline.edge.transport.open import open_transport
 from trunkline.edge.upstream import Upstream
+from trunkline.policy.standing import Board
 from trunkline.providers.catalog_view import configured
 from trunkline.providers.directory import Directory
 from trunkline.providers.prices import PriceList
@@ -37,6 +39,8 @@ from trunkline.stages.auth import Auth
 from trunkline.stages.conversation import Conversation
 from trunkline.stages.ledger import Ledger
 from trunkline.stages.routing import Routing
+from trunkline.stages.routing.route import Routes
+from trunkline.stages.routing.settings import TargetSettings
 from trunkline.state.exposition import exposition
 from trunkline.state.journal import FileJournal
 from trunkline.state.keyring import MemoryKeyRing
@@ -82,7 +86,10 @@ class Gateway:
             secret = config.auth_secret.reveal() if config.auth_secret is not None else None
             self.shipper = Shipper(locate(config.state.durable), self.journal, self.ring, self.prices.cost, secret)
         self.providers = _providers(config, simulator)
-        self.directory = Directory(self.providers, _models(config, self.providers))
+        own = _own(config, self.providers)
+        self.directory = Directory(self.providers, _chains(config, own))
+        self.board = Board()
+        routes = Routes(config.models, own, self.directory.resolve, self.board)
         auth = Auth(self.ring if config.auth == "required" else None, config.ledger.capture, time.time)
 
         self._upstream = upstream = Upstream(self.transport, config.server.ping_interval)
@@ -91,7 +98,7 @@ class Gateway:
             Ledger(journal, self.meters, self.prices, time.monotonic),
             auth,
             self.conversation,
-            Routing(self.directory.resolve, time.monotonic, self.directory.offer),
+            Routing(routes, config.routing, time.monotonic, random.random, self.directory.offer),
             terminal=upstream,
         )
 
@@ -210,7 +217,7 @@ def _providers(config: Config, simulator: tuple[str, int] | None) -> dict[str, P
 def directory_of(config: Config) -> Directory:
     """The models of a configuration, with nothing opened: to look at, not to call."""
     providers = _providers(config, ("127.0.0.1", 0) if config.simulates else None)
-    return Directory(providers, _models(config, providers))
+    return Directory(providers, _chains(config, _own(config, providers)))
 
 
 def _simulated(host: str, port: int) -> dict[str, ProviderSettings]:
@@ -231,18 +238,21 @@ def _simulated(host: str, port: int) -> dict[str, ProviderSettings]:
     }
 
 
-def _models(config: Config, providers: dict[str, Provider]) -> dict[str, list[Target]]:
-    """Public models to targets: their own, then those of their fallbacks, each target once."""
+def _own(config: Config, providers: dict[str, Provider]) -> dict[str, list[Target]]:
+    """Public models to the targets of their own rows."""
 
-    def own(name: str) -> list[Target]:
-        found = []
-        for row in config.models[name].targets:
-            provider, _, model = row.target.partition("/")
-            found.append(target(providers[provider], model, row.base_model))
-        return found
+    def made(row: TargetSettings) -> Target:
+        provider, _, model = row.target.partition("/")
+        return target(providers[provider], model, row.base_model)
+
+    return {name: [made(row) for row in model.targets] for name, model in config.models.items()}
+
+
+def _chains(config: Config, own: dict[str, list[Target]]) -> dict[str, list[Target]]:
+    """Public models to all that may answer for them: their own targets, then those of their fallbacks, each once."""
 
     def chain(name: str) -> list[Target]:
-        return [*own(name), *(each for fallback in config.models[name].fallback for each in chain(fallback))]
+        return [*own[name], *(each for fallback in config.models[name].fallback for each in chain(fallback))]
 
     # The configuration is refused where fallbacks run in a circle, so this ends.
     return {name: list({each.name: each for each in chain(name)}.values()) for name in config.models}

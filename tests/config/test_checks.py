@@ -72,9 +72,9 @@ def read(tmp_path: Path, text: str, insecure: bool = False) -> Config:
         (f"{PROVIDERS}models: {{a: {{targets: [{{target: m}}]}}}}", "models.a.targets[0].target", "provider/model"),
         (f"{PROVIDERS}models: {{a: {{targets: [{{target: p/m}}]}}}}", "models.a.targets[0].target", "known: o"),
         (
-            f"{PROVIDERS}models: {{a: {{targets: [{{target: o/m, weight: 2}}]}}}}",
+            f"{PROVIDERS}models: {{a: {{targets: [{{target: o/m, weight: 0}}]}}}}",
             "models.a.targets[0].weight",
-            "not available yet",
+            "greater than 0",
         ),
         (f"{PROVIDERS}models: {{a: {{{MODEL}, fallback: [b]}}}}", "models.a.fallback[0]", 'no public model "b"'),
         (f"{PROVIDERS}models: {{a: {{{MODEL}, fallback: [a]}}}}", "models.a.fallback[0]", "goes round in circles"),

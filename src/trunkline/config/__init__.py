@@ -5,9 +5,9 @@ from typing import Any
 from trunkline.config.effective import effective
 from trunkline.config.load import load
 from trunkline.config.problems import ConfigError, Problem
-from trunkline.config.schema import Config, ModelSettings, TargetSettings
+from trunkline.config.schema import Config
 
-__all__ = ["Config", "ConfigError", "ModelSettings", "Problem", "TargetSettings", "effective", "json_schema", "load"]
+__all__ = ["Config", "ConfigError", "Problem", "effective", "json_schema", "load"]
 
 
 def json_schema() -> dict[str, Any]:

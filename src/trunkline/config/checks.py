@@ -12,7 +12,8 @@ from urllib.parse import SplitResult, urlsplit
 from trunkline.config.problems import Path, did_you_mean
 from trunkline.config.provider_checks import PROVIDER_CHECKS
 from trunkline.config.read import Reading
-from trunkline.config.schema import Config, ModelSettings, is_loopback, split_address
+from trunkline.config.schema import Config, is_loopback, split_address
+from trunkline.stages.routing.settings import ModelSettings
 
 Found = Iterator[tuple[Path, str]]
 Check = Callable[[Config, Reading], Found]
@@ -133,8 +134,6 @@ def _targets(config: Config, reading: Reading) -> Found:
             elif provider not in providers:
                 hint = did_you_mean(provider, providers) or f"; known: {', '.join(sorted(providers)) or 'none'}"
                 yield (*path, "target"), f'there is no provider "{reading.shown((*path, "target"), provider)}"{hint}'
-            if (*path, "weight") in reading.lines:
-                yield (*path, "weight"), "is for strategy `weighted`, which is not available yet; remove it"
 
 
 def _fallbacks(config: Config, reading: Reading) -> Found:

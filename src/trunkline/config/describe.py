@@ -16,10 +16,8 @@ from trunkline.config.schema import (
     Config,
     LedgerSettings,
     LogSettings,
-    ModelSettings,
     SimSettings,
     StateSettings,
-    TargetSettings,
     default_database,
 )
 from trunkline.core.secret import Credential, Dsn, Secret, SecretCommand, SecretFile
@@ -28,6 +26,7 @@ from trunkline.edge.transport.base import TransportSettings
 from trunkline.providers.catalog_facts import Facts
 from trunkline.providers.settings import CredentialEntry, ProviderSettings
 from trunkline.stages.conversation.settings import ResponsesSettings
+from trunkline.stages.routing.settings import ModelSettings, RetrySettings, RoutingSettings, TargetSettings
 
 SECTIONS: tuple[tuple[str, type[msgspec.Struct]], ...] = (
     ("Top level", Config),
@@ -37,6 +36,8 @@ SECTIONS: tuple[tuple[str, type[msgspec.Struct]], ...] = (
     ("A credential from a command", SecretCommand),
     ("`models.NAME`", ModelSettings),
     ("`models.NAME.targets[]`", TargetSettings),
+    ("`models.NAME.retry`", RetrySettings),
+    ("`routing`", RoutingSettings),
     ("`catalog.MODEL`", Facts),
     ("`state`", StateSettings),
     ("`transport`", TransportSettings),

@@ -5,9 +5,9 @@ documentation: docs/configuration.md and docs/config.schema.json are made from i
 from __future__ import annotations
 
 import ipaddress
-from typing import Annotated, Literal
+from typing import Literal
 
-from msgspec import Meta, Struct, field
+from msgspec import Struct, field
 
 from trunkline.core.call import Capture
 from trunkline.core.secret import Dsn, Secret
@@ -16,35 +16,12 @@ from trunkline.edge.transport.base import TransportSettings
 from trunkline.providers.catalog_facts import Facts
 from trunkline.providers.settings import ProviderSettings
 from trunkline.stages.conversation.settings import ResponsesSettings
+from trunkline.stages.routing.settings import ModelSettings, RoutingSettings
 
 LATER = {
-    "strategy": ("weighted", "least_busy", "latency", "cost", "quota", "complexity"),
+    "strategy": ("latency", "cost", "quota", "complexity"),
 }
 """Values of these fields that are planned: refused as not available yet, rather than as unknown."""
-
-
-class TargetSettings(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
-    """One entry of a model's `targets:`."""
-
-    target: str
-    """`provider/model`: a name under `providers:`, and what that provider calls the model (for `azure`, the
-    deployment)."""
-    weight: float = 1.0
-    """The share of the calls that strategy `weighted` gives it. Not available yet: leave it out."""
-    base_model: str | None = None
-    """What the target really is, where its name does not tell: the model behind an Azure deployment, such as `gpt-4o`.
-    Prices and capabilities are looked up under it."""
-
-
-class ModelSettings(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
-    """One entry of `models:`: a public model, under a name of your choosing that has no `/` in it."""
-
-    targets: Annotated[tuple[TargetSettings, ...], Meta(min_length=1, max_length=64)]
-    """What may answer, in order of preference."""
-    strategy: Literal["priority"] = "priority"
-    """How a target is chosen. `priority`: the first; the next one where it fails before its answer has begun."""
-    fallback: tuple[str, ...] = ()
-    """Public models to try, in this order, when every target has failed."""
 
 
 def default_database() -> Dsn:
@@ -104,6 +81,8 @@ class Config(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """Whom to call, by a name of your choosing."""
     models: dict[str, ModelSettings] = field(default_factory=dict)
     """Public models, by name. Without any, `provider/model` still addresses every provider."""
+    routing: RoutingSettings = field(default_factory=RoutingSettings)
+    """How targets are chosen and tried, for all models."""
     catalog: dict[str, Facts] = field(default_factory=dict)
     """What is known better of models than the shipped table knows, by a model's id or by `provider/model`."""
     state: StateSettings = field(default_factory=StateSettings)

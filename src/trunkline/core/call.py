@@ -179,8 +179,8 @@ class Call:
 
     __slots__ = (
         "addressed", "api", "arrived", "attempts", "body", "bytes_out", "capture", "cost", "deadline", "first_byte",
-        "follows", "headers", "id", "key", "load", "lost", "memory", "parsed", "peek", "query", "started", "strict",
-        "surface", "tags", "target", "usage",
+        "follows", "headers", "id", "key", "load", "lost", "memory", "parsed", "peek", "query", "retries", "started",
+        "strict", "surface", "tags", "target", "usage",
     )  # fmt: skip
 
     def __init__(self, id: str, surface: Any, headers: Headers, arrived: float, started: float) -> None:
@@ -206,6 +206,8 @@ class Call:
         self.key: Key | None = None
         self.tags: tuple[str, ...] = ()
         self.strict = False
+        self.retries = 0
+        """How often the client has sent this call before, by its own account."""
         self.capture: Capture = "none"
         self.target: Any = None
         self.api: Any = None

@@ -1,0 +1,67 @@
+"""How a public model is served: its targets, and what happens between them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, field
+
+Positive = Annotated[float, Meta(gt=0, le=1e9)]
+
+
+class TargetSettings(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """One entry of a model's `targets:`."""
+
+    target: str
+    """`provider/model`: a name under `providers:`, and what that provider calls the model (for `azure`, the
+    deployment)."""
+    weight: Positive = 1.0
+    """Its share of the calls, beside the others' of its tier."""
+    tier: Annotated[int, Meta(ge=0, le=63)] = 0
+    """The targets of the lowest tier that has one in good health are chosen from; the others stand by."""
+    base_model: str | None = None
+    """What the target really is, where its name does not tell: the model behind an Azure deployment, such as `gpt-4o`.
+    Prices and capabilities are looked up under it."""
+
+
+class RetrySettings(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """A model's `retry:`: what follows once each of its targets has failed."""
+
+    again: Annotated[int, Meta(ge=0, le=10)] = 0
+    """Further attempts at targets that have failed already, beside the clients' own retries. Those of a client that
+    says that it retries (OpenAI's, Anthropic's and AWS's SDKs do) are counted in."""
+    base: Annotated[float, Meta(gt=0, le=60)] = 0.25
+    """Seconds: the pause before the first of them is drawn from 0 to this, that before each next one from twice as
+    much."""
+    longest: Annotated[float, Meta(gt=0, le=600)] = 8.0
+    """Seconds: no pause is longer. A provider that asks for more is not tried again in this call."""
+
+
+class ModelSettings(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """One entry of `models:`: a public model, under a name of your choosing that has no `/` in it."""
+
+    targets: Annotated[tuple[TargetSettings, ...], Meta(min_length=1, max_length=64)]
+    """What may answer."""
+    strategy: Literal["priority", "weighted", "least_busy"] = "priority"
+    """How a target is chosen from those of a tier. `priority`: the first. `weighted`: in turn, by weight. `least_busy`:
+    the one with the fewest calls in work, for its weight. Where the chosen one fails before its answer has begun, the
+    next one is tried."""
+    fallback: tuple[str, ...] = ()
+    """Public models to try, in this order, when every target has failed."""
+    refusal: Literal["stop", "next"] = "stop"
+    """What follows when a provider's content filter refuses a request: the caller is told, or the next target is
+    tried."""
+    retry: RetrySettings = field(default_factory=RetrySettings)
+    """Trying again what has failed."""
+
+
+class RoutingSettings(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """The `routing:` section: what holds for all models."""
+
+    retry_share: Annotated[float, Meta(ge=0, le=10)] = 0.2
+    """Further attempts at targets that have failed, for each call, over ten seconds: the bound that keeps retries from
+    making an outage worse."""
+    failover_share: Annotated[float, Meta(ge=0, le=10)] = 1.0
+    """The same for attempts at other targets."""
+    floor: Annotated[float, Meta(ge=0, le=10_000)] = 10.0
+    """Further attempts a second that are allowed in any case, of either sort."""
