@@ -6,6 +6,7 @@ so the caller here does what an application does, and asks once more when it is 
 
 from __future__ import annotations
 
+import random
 import shutil
 import socket
 import subprocess
@@ -114,3 +115,45 @@ async def test_its_verdict_finds_no_fault(client: Family, streaming: bool, llmoc
     verdict = (await ask(llmock, "/_llmock/verdict")).json
     assert [finding for finding in verdict["findings"] if finding["severity"] == "error"] == []
     assert verdict["calls"] >= len(FAULTS) - 3
+
+
+# ── A model with one target, which the gateway itself asks again ───────────────────────────────────────────────────
+
+AGAIN = 3
+TRIED_AGAIN: dict[str, tuple[dict[str, Any], int, int]] = {
+    "rate limit": ({"type": "fail", "status": 429, "retry_after": 1}, 200, 2),
+    "overloaded twice": ({"type": "fail", "status": 503, "times": 2}, 200, 3),
+    "storm": ({"type": "fail", "status": 500, "times": None}, 500, 1 + AGAIN),
+    "rate limit for longer than the call may take": ({"type": "fail", "status": 429, "retry_after": 60}, 429, 1),
+    "bad request": ({"type": "fail", "status": 400}, 400, 1),
+}
+"""What happens, and what the client sees: the status, and after how many attempts."""
+
+
+def alone(port: int) -> dict[str, Any]:
+    """Each public model has one target."""
+    shape = sections(port)
+    retry = {"again": AGAIN, "base": 0.2, "longest": 2.0}
+    for name, target in (("openai", "openai/gpt-4o"), ("anthropic", "anthropic/claude-sonnet-4-5")):
+        shape["models"][name] = {"targets": [{"target": target}], "retry": retry}
+    return shape
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize("client", FAMILIES, ids=str)
+async def test_its_verdict_finds_no_fault_in_how_a_target_is_asked_again(
+    client: Family, streaming: bool, llmock: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(random, "random", lambda: 0.5)  # pauses by chance may shrink, which the judge takes for none
+    async with running(tmp_path, alone(llmock)) as run:
+        for number, (name, (fault, status, attempts)) in enumerate(TRIED_AGAIN.items()):
+            assert (await ask(llmock, "/_llmock/scenario", {"behaviors": [fault]})).status == 201
+            messages = [{"role": "user", "content": f"call {number}"}]
+            said = await ask(run.port, client.path, client.ask(client.name, stream=streaming, messages=messages))
+            assert (said.status, said.headers["x-trunkline-attempts"]) == (status, str(attempts)), name
+            await ask(llmock, "/_llmock/scenario", method="DELETE")
+    verdict = (await ask(llmock, "/_llmock/verdict")).json
+    codes = {finding["code"] for finding in verdict["findings"]}
+    assert codes <= {"gave_up"}  # of the pause that would have been too long
+    assert verdict["attempts"] == sum(attempts for _, _, attempts in TRIED_AGAIN.values())
+    assert verdict["calls"] == len(TRIED_AGAIN)
