@@ -20,6 +20,7 @@ from trunkline.core.events import Event
 from trunkline.core.reply import Flow
 from trunkline.core.request import Request
 from trunkline.core.usage import Usage
+from trunkline.dialects.plain import Plain
 
 
 class Quirks(Struct, frozen=True):
@@ -148,6 +149,14 @@ class Dialect(Protocol):
     def reader(self, stream: bool) -> Reader: ...
 
     def writer(self, envelope: Envelope) -> Writer: ...
+
+    def read_plain(self, body: bytes) -> Plain | None:
+        """A whole answer that is one text; None for one that is more, or that this dialect has no short way for."""
+        return None
+
+    def write_plain(self, answer: Plain, envelope: Envelope) -> bytes | None:
+        """The same bytes as the writer's; None where this dialect has no short way."""
+        return None
 
     def read_error(self, status: int, headers: Headers, body: bytes) -> UpstreamError:
         """An upstream's error answer, classified; `body` is kept for the identity path."""

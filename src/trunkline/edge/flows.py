@@ -11,7 +11,8 @@ from msgspec import structs
 from trunkline.core.errors import GatewayError
 from trunkline.core.events import ArgumentsDelta, Event, Failed, ReasoningDelta, TextDelta
 from trunkline.core.usage import Usage
-from trunkline.dialects.base import Dialect, Reader, Writer
+from trunkline.dialects.base import Reader, Writer
+from trunkline.dialects.plain import Plain as PlainAnswer
 from trunkline.policy.estimate import BYTES_PER_TOKEN
 
 _WORDS: dict[type, Callable[[Any], str]] = {
@@ -25,13 +26,11 @@ _WORDS: dict[type, Callable[[Any], str]] = {
 class Translation:
     """A Flow over a reader and a writer."""
 
-    __slots__ = ("_characters", "_dialect", "_reader", "_request_id", "_usage", "_writer", "complete", "error")
+    __slots__ = ("_characters", "_reader", "_usage", "_writer", "complete", "error")
 
-    def __init__(self, reader: Reader, writer: Writer, dialect: Dialect, request_id: str) -> None:
+    def __init__(self, reader: Reader, writer: Writer) -> None:
         self._reader = reader
         self._writer = writer
-        self._dialect = dialect
-        self._request_id = request_id
         self._characters = 0
         self._usage: Usage | None = None
         self.complete = False
@@ -93,6 +92,27 @@ class Translation:
                 self.error = event.error
             out += write(event)
         return out
+
+
+class Told:
+    """The Flow of a whole answer that was translated in one step (`dialects.plain`): it is over."""
+
+    __slots__ = ("complete", "error", "produced", "usage")
+
+    def __init__(self, answer: PlainAnswer) -> None:
+        self.usage = answer.usage
+        self.complete = True
+        self.error: GatewayError | None = None
+        self.produced = -(-len(answer.text) // BYTES_PER_TOKEN)
+
+    def feed(self, data: bytes) -> bytes:
+        return b""
+
+    def eof(self) -> bytes:
+        return b""
+
+    def fail(self, error: GatewayError) -> bytes:
+        return b""
 
 
 class Plain:

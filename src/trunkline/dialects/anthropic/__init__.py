@@ -9,13 +9,22 @@ from trunkline.core.call import NOWHERE, Addressed, Headers, Peek
 from trunkline.core.errors import GatewayError, UpstreamError
 from trunkline.core.reply import Flow
 from trunkline.core.request import Request
-from trunkline.dialects.anthropic import answer_reader, answer_writer, errors, request_reader, request_writer, tap
+from trunkline.dialects.anthropic import (
+    answer_reader,
+    answer_writer,
+    errors,
+    plain,
+    request_reader,
+    request_writer,
+    tap,
+)
 from trunkline.dialects.anthropic.request_writer import api_version
 from trunkline.dialects.anthropic.vocabulary import NAME
 from trunkline.dialects.base import Dialect, Envelope, Quirks, Reader, Writer
 from trunkline.dialects.carried import marked
 from trunkline.dialects.counts import read_count
 from trunkline.dialects.fields import TYPED, Fields, decode_object, missing, raw_fields
+from trunkline.dialects.plain import Plain
 from trunkline.dialects.whole import WholeTap
 
 __all__ = ["DIALECT", "Anthropic", "api_version"]
@@ -90,6 +99,12 @@ class Anthropic(Dialect):
 
     def writer(self, envelope: Envelope) -> Writer:
         return answer_writer.StreamWriter(envelope) if envelope.stream else answer_writer.WholeWriter(envelope)
+
+    def read_plain(self, body: bytes) -> Plain | None:
+        return plain.read_plain(body)
+
+    def write_plain(self, answer: Plain, envelope: Envelope) -> bytes:
+        return plain.write_plain(answer, envelope)
 
     def read_error(self, status: int, headers: Headers, body: bytes) -> UpstreamError:
         return errors.read_error(status, headers, body)

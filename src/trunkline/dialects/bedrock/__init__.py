@@ -13,12 +13,22 @@ from trunkline.core.reply import Flow
 from trunkline.core.request import Request
 from trunkline.core.usage import Usage
 from trunkline.dialects.base import Dialect, Envelope, Quirks, Reader, Writer
-from trunkline.dialects.bedrock import answer_reader, answer_writer, errors, eventstream, request_writer, tap, usage
+from trunkline.dialects.bedrock import (
+    answer_reader,
+    answer_writer,
+    errors,
+    eventstream,
+    plain,
+    request_writer,
+    tap,
+    usage,
+)
 from trunkline.dialects.bedrock.counting import read_count_request
 from trunkline.dialects.bedrock.request_reader import read_request
 from trunkline.dialects.bedrock.vocabulary import NAME
 from trunkline.dialects.counts import read_count
 from trunkline.dialects.fields import decode_object, missing
+from trunkline.dialects.plain import Plain
 from trunkline.dialects.whole import WholeTap
 
 __all__ = ["DIALECT", "Bedrock", "Converse"]
@@ -99,6 +109,12 @@ class Converse(Bedrock):
 
     def writer(self, envelope: Envelope) -> Writer:
         return answer_writer.StreamWriter(envelope) if envelope.stream else answer_writer.WholeWriter(envelope)
+
+    def read_plain(self, body: bytes) -> Plain | None:
+        return plain.read_plain(body)
+
+    def write_plain(self, answer: Plain, envelope: Envelope) -> bytes:
+        return plain.write_plain(answer, envelope)
 
     def read_count_request(self, body: bytes, peek: Peek | None = None) -> Request:
         return read_count_request(body, peek.model if peek else "", self._invoked)

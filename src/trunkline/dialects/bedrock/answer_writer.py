@@ -78,6 +78,11 @@ def ending(finished: Finished, own: bool, refused: bool, usage: Usage | None) ->
     return {"stopReason": STOP_REASONS[reason], "usage": counts, "metrics": {"latencyMs": 0}} | extra
 
 
+def answer_of(content: list[dict[str, Any]], said: dict[str, Any]) -> dict[str, Any]:
+    """The answer as a whole. `said`: as `ending` has it."""
+    return {"output": {"message": {"role": "assistant", "content": content}}} | said
+
+
 class StreamWriter:
     def __init__(self, envelope: Envelope) -> None:
         self.lost: list[str] = []
@@ -224,7 +229,7 @@ class WholeWriter:
         content = [self._block(part) for part in self._parts.values()]
         refused = any(part.kind == "refusal" for part in self._parts.values())
         said = ending(self._finished, self._maker == NAME, refused, self._usage)
-        return _encode({"output": {"message": {"role": "assistant", "content": content}}} | said)
+        return _encode(answer_of(content, said))
 
     def _block(self, part: PartStarted) -> dict[str, Any]:
         text = "".join(self._texts[part.index])

@@ -12,9 +12,10 @@ from trunkline.core.request import Request
 from trunkline.dialects.base import Dialect, Envelope, Quirks, Reader, Writer
 from trunkline.dialects.counts import read_count
 from trunkline.dialects.fields import decode_object
-from trunkline.dialects.gemini import answer_reader, answer_writer, errors, request_reader, request_writer, tap
+from trunkline.dialects.gemini import answer_reader, answer_writer, errors, plain, request_reader, request_writer, tap
 from trunkline.dialects.gemini.signatures import unmarked
 from trunkline.dialects.gemini.vocabulary import ARRAY, NAME
+from trunkline.dialects.plain import Plain
 from trunkline.dialects.whole import WholeTap
 
 __all__ = ["ARRAY", "DIALECT", "Gemini"]
@@ -82,6 +83,12 @@ class Gemini(Dialect):
 
     def writer(self, envelope: Envelope) -> Writer:
         return answer_writer.StreamWriter(envelope) if envelope.stream else answer_writer.WholeWriter(envelope)
+
+    def read_plain(self, body: bytes) -> Plain | None:
+        return plain.read_plain(body)
+
+    def write_plain(self, answer: Plain, envelope: Envelope) -> bytes:
+        return plain.write_plain(answer, envelope)
 
     def read_error(self, status: int, headers: Headers, body: bytes) -> UpstreamError:
         return errors.read_error(status, headers, body)

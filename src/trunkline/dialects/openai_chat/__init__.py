@@ -13,8 +13,9 @@ from trunkline.dialects import openai_errors as errors
 from trunkline.dialects.base import Dialect, Envelope, Quirks, Reader, Writer
 from trunkline.dialects.carried import marked
 from trunkline.dialects.fields import TYPED, Fields, decode_object, missing, raw_fields
-from trunkline.dialects.openai_chat import answer_reader, answer_writer, request_reader, request_writer, tap
+from trunkline.dialects.openai_chat import answer_reader, answer_writer, plain, request_reader, request_writer, tap
 from trunkline.dialects.openai_chat.vocabulary import NAME
+from trunkline.dialects.plain import Plain
 from trunkline.dialects.whole import WholeTap
 
 _NO_TOOLS = msgspec.Raw(b"null")
@@ -95,6 +96,12 @@ class OpenAIChat(Dialect):
 
     def writer(self, envelope: Envelope) -> Writer:
         return answer_writer.StreamWriter(envelope) if envelope.stream else answer_writer.WholeWriter(envelope)
+
+    def read_plain(self, body: bytes) -> Plain | None:
+        return plain.read_plain(body)
+
+    def write_plain(self, answer: Plain, envelope: Envelope) -> bytes:
+        return plain.write_plain(answer, envelope)
 
     def read_error(self, status: int, headers: Headers, body: bytes) -> UpstreamError:
         return errors.read_error(status, headers, body)

@@ -48,6 +48,10 @@ def read_usage(value: Any) -> Usage | None:
         wire = msgspec.convert(value, WireUsage, strict=False)
     except msgspec.ValidationError:
         return None
+    return counted(wire)
+
+
+def counted(wire: WireUsage) -> Usage:
     given, taken = wire.prompt_tokens_details or _NO_INPUT, wire.completion_tokens_details or _NO_OUTPUT
     read = given.cached_tokens or wire.prompt_cache_hit_tokens or wire.num_cached_tokens or wire.cached_tokens or 0
     prompt, audio = wire.prompt_tokens or 0, given.audio_tokens or 0

@@ -20,6 +20,7 @@ from trunkline.dialects.fields import Fields, decode_object, missing, raw_fields
 from trunkline.dialects.openai_responses import (
     answer_reader,
     answer_writer,
+    plain,
     request_reader,
     request_writer,
     tap,
@@ -27,6 +28,7 @@ from trunkline.dialects.openai_responses import (
 )
 from trunkline.dialects.openai_responses.output import repeated
 from trunkline.dialects.openai_responses.vocabulary import NAME
+from trunkline.dialects.plain import Plain
 from trunkline.dialects.whole import WholeTap
 
 
@@ -88,6 +90,12 @@ class OpenAIResponses(Dialect):
 
     def writer(self, envelope: Envelope) -> Writer:
         return answer_writer.StreamWriter(envelope) if envelope.stream else whole_writer.WholeWriter(envelope)
+
+    def read_plain(self, body: bytes) -> Plain | None:
+        return plain.read_plain(body)
+
+    def write_plain(self, answer: Plain, envelope: Envelope) -> bytes:
+        return plain.write_plain(answer, envelope)
 
     def read_error(self, status: int, headers: Headers, body: bytes) -> UpstreamError:
         return errors.read_error(status, headers, body)

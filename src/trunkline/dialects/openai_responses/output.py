@@ -83,6 +83,19 @@ class Output:
         scope = {"namespace": data["namespace"]} if "namespace" in data else {}
         return self.begin(kind, part, call_id=call_id, name=part.name, **scope, **{field: ""}, status="in_progress")
 
+    def said(self, text: str) -> Json:
+        """A message of one text, complete."""
+        content = {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+        item = {
+            "id": f"{_PREFIXES['message']}_{self._base}_{len(self.items)}",
+            "type": "message",
+            "status": "completed",
+            "role": "assistant",
+            "content": [content],
+        }
+        self.items.append(item)
+        return item
+
     def redacted(self, part: PartStarted) -> Json:
         data = str((part.data or {}).get("data") or "")
         sealed = seal(REDACTED + data, self._head.dialect, NAME)

@@ -35,6 +35,10 @@ def read_usage(value: Any) -> Usage | None:
         wire = msgspec.convert(value, WireUsage, strict=False)
     except msgspec.ValidationError:
         return None
+    return counted(wire)
+
+
+def counted(wire: WireUsage) -> Usage:
     given, taken = wire.input_tokens_details or _NO_INPUT, wire.output_tokens_details or _NO_OUTPUT
     whole, said = wire.input_tokens or 0, wire.output_tokens or 0
     read = min(given.cached_tokens or 0, whole)

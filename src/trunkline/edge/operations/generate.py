@@ -15,7 +15,7 @@ from trunkline.dialects.base import Envelope
 from trunkline.dialects.custom import CustomReader, custom_names
 from trunkline.dialects.namespaced import ScopedReader, scopes_of
 from trunkline.dialects.openai_responses.vocabulary import NAME as RESPONSES
-from trunkline.edge.flows import Translation
+from trunkline.edge.flows import Told, Translation
 from trunkline.edge.learned import Learner
 from trunkline.edge.operations.asking import is_identity, passed, translated, unsupported
 from trunkline.edge.operations.body import Body, Nothing
@@ -63,12 +63,12 @@ class Generate:
     async def _reply(self, call: Call, identity: bool, response: Response) -> Reply:
         assert call.peek is not None
         if not call.peek.stream:
-            return await self._whole(call, self._flow(call, identity, False, False), response)
+            return await self._whole(call, identity, response, False)
         framing = call.peek.framing
         if _content_type(response.headers).startswith(call.api.dialect.stream_type(framing if identity else "")):
             return await self._stream(call, self._flow(call, identity, True, True), response)
         # A host that does not stream answers whole: the client still gets the stream that it asked for.
-        reply = await self._whole(call, self._flow(call, False, False, True), response)
+        reply = await self._whole(call, False, response, True)
         content_type = call.surface.dialect.stream_type(framing)
         return Reply(reply.flow, head=reply.body or b"", source=Nothing(), content_type=content_type)
 
@@ -80,26 +80,31 @@ class Generate:
         if identity:
             tap: Flow = spoken.tap(peek, call.id)
             return tap
-        repeated = dialect.repeats(call.body)
-        envelope = Envelope(stream, peek.include_usage, peek.model, int(call.arrived), call.id, peek.framing, repeated)
         reader = spoken.reader(streamed)
         if names := custom_names(call.parsed):
             reader = CustomReader(reader, names)
         if spoken.name != RESPONSES and (scopes := scopes_of(call.parsed)):
             reader = ScopedReader(reader, scopes)
-        return Translation(reader, dialect.writer(envelope), dialect, call.id)
+        return Translation(reader, dialect.writer(_envelope(call, stream)))
 
-    async def _whole(self, call: Call, flow: Flow, response: Response) -> Reply:
+    async def _whole(self, call: Call, identity: bool, response: Response, stream: bool) -> Reply:
         data = await self._sender.body(call, response)
-        body = flow.feed(data) + flow.eof()
-        if flow.error is not None:
-            raise flow.error
+        plainly = None if identity or stream else _plainly(call, data)
+        flow, body = plainly or self._taken(call, identity, stream, data)
         spoken = call.api.dialect
-        told = _lost_in_answer(flow.lost) if isinstance(flow, Translation) else spoken.told_beside(response.headers)
+        told = spoken.told_beside(response.headers) if identity else _lost_in_answer(flow)
         reply = Reply(flow, body=body, headers=told)
         if flow.usage is None:
             reply.usage = spoken.usage_of(response.headers)
         return reply
+
+    def _taken(self, call: Call, identity: bool, stream: bool, data: bytes) -> tuple[Flow, bytes]:
+        """A whole answer by its tap, or by way of events."""
+        flow = self._flow(call, identity, False, stream)
+        body = flow.feed(data) + flow.eof()
+        if flow.error is not None:
+            raise flow.error
+        return flow, body
 
     async def _stream(self, call: Call, flow: Flow, response: Response) -> Reply:
         """Wait for the first event: until it has come, another target may still be tried."""
@@ -129,11 +134,27 @@ class Generate:
         return Reply(flow, head=head, source=source, content_type=content_type)
 
 
+def _envelope(call: Call, stream: bool) -> Envelope:
+    peek, dialect = call.peek, call.surface.dialect
+    assert peek is not None
+    repeated = dialect.repeats(call.body)
+    return Envelope(stream, peek.include_usage, peek.model, int(call.arrived), call.id, peek.framing, repeated)
+
+
+def _plainly(call: Call, data: bytes) -> tuple[Flow, bytes] | None:
+    """A whole answer translated in one step; None for one that must go by way of events."""
+    answer = call.api.dialect.read_plain(data)
+    if answer is None:
+        return None
+    body = call.surface.dialect.write_plain(answer, _envelope(call, False))
+    return (Told(answer), body) if body is not None else None
+
+
 def _content_type(headers: Headers) -> bytes:
     return next((value.strip().lower() for name, value in headers if name == b"content-type"), b"")
 
 
-def _lost_in_answer(lost: list[str]) -> Headers:
-    if not lost:
+def _lost_in_answer(flow: Flow) -> Headers:
+    if not isinstance(flow, Translation) or not flow.lost:
         return []
-    return [(b"x-trunkline-lost-answer", printable(", ".join(dict.fromkeys(lost))))]
+    return [(b"x-trunkline-lost-answer", printable(", ".join(dict.fromkeys(flow.lost))))]
