@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 from msgspec import Struct, field
 
@@ -19,6 +20,10 @@ Headers = list[tuple[bytes, bytes]]
 
 Capture = Literal["none", "metadata", "full"]
 
+Priority = Literal["interactive", "default", "batch"]
+"""Whose turn it is where not all can be served at once: people who wait, everybody, work that has time."""
+PRIORITIES: tuple[Priority, ...] = get_args(Priority)
+"""The most urgent first."""
 
 Operation = Literal[
     "generate", "count_tokens", "embed", "complete", "moderate", "image", "speech", "transcribe", "response",
@@ -170,6 +175,13 @@ class Follows(Protocol):
         ...
 
 
+_RETRIES = {
+    b"x-stainless-retry-count": (re.compile(rb"^(\d{1,4})$"), 0),
+    b"amz-sdk-request": (re.compile(rb"\battempt=(\d{1,4})\b"), 1),
+}
+"""Where the SDKs of OpenAI and Anthropic count their retries, and Amazon's its attempts: how, and from what on."""
+
+
 async def _nothing(call: Call) -> None:
     """The body of a call that was made with one."""
 
@@ -179,8 +191,8 @@ class Call:
 
     __slots__ = (
         "addressed", "api", "arrived", "attempts", "body", "bytes_out", "capture", "cost", "deadline", "first_byte",
-        "follows", "headers", "id", "key", "load", "lost", "memory", "parsed", "peek", "query", "retries", "started",
-        "strict", "surface", "tags", "target", "usage",
+        "follows", "headers", "id", "key", "load", "lost", "memory", "parsed", "peek", "priority", "query", "started",
+        "strict", "surface", "tags", "target", "usage", "waited",
     )  # fmt: skip
 
     def __init__(self, id: str, surface: Any, headers: Headers, arrived: float, started: float) -> None:
@@ -206,8 +218,9 @@ class Call:
         self.key: Key | None = None
         self.tags: tuple[str, ...] = ()
         self.strict = False
-        self.retries = 0
-        """How often the client has sent this call before, by its own account."""
+        self.priority: Priority = "default"
+        self.waited = 0.0
+        """Seconds in the queue."""
         self.capture: Capture = "none"
         self.target: Any = None
         self.api: Any = None
@@ -224,6 +237,16 @@ class Call:
     def lossy(self) -> bool:
         """The caller has said that losses are fine, rather than nothing."""
         return not self.strict and self.header(b"x-trunkline-strict") is not None
+
+    @property
+    def retries(self) -> int:
+        """How often the client has sent this call before, by its own account. Google's SDKs give none."""
+        for name, value in self.headers:
+            if name in _RETRIES:
+                counts, first = _RETRIES[name]
+                said = counts.search(value)
+                return max(0, int(said[1]) - first) if said is not None else 0
+        return 0
 
     def header(self, name: bytes) -> bytes | None:
         """The first field of that name (lower case), or None."""
