@@ -68,9 +68,10 @@ class Counters(Protocol):
         ...
 
     def settle(self, grant: Grant, used: Sequence[int]) -> None:
-        """What was really used, one amount for each want: each bucket that still lives gets `used - amount`. Once a
-        grant; where its lease has ended before, a bucket gets what it now lacks (`used`, or `used - amount` where it is
-        `kept`). Never raises, never waits: a store that is away does it later."""
+        """What was really used, one amount for each want (0 of what went on: it has ended): each bucket that still
+        lives gets `used - amount`. Once a grant; where its lease has ended before, a bucket gets what it now lacks
+        (`used`, or `used - amount` where it is `kept`). Never raises, never waits: a store that is away does it
+        later."""
         ...
 
     def renew(self, grant: Grant, lease: int) -> None:

@@ -1,0 +1,228 @@
+"""Counters in the memory of one process: exact, because nothing comes between two steps of one event loop.
+
+A call costs a dictionary look-up and an addition for each limit, twice. What it must not cost is time that grows with
+what is counted: a tally keeps its sum, and forgets its dead buckets when the present one changes; leases lie in slots
+of a second, so that those that have ended are found without a look at the others.
+
+What is here dies with the process. For windows of an hour and longer the ledger remembers: see `seed`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
+
+from trunkline.core.limit import Grant, Refusal, Want, Window
+from trunkline.policy.quota import LEASE_STEP, NOW, bucket_at, lease_end, lives, opening, start_of, tightest
+
+log = logging.getLogger(__name__)
+
+MAX_COUNTERS = 200_000
+"""About a hundred megabytes. Callers can name tags and so make counters: once there are so many, a call that needs one
+more is refused."""
+FULL_WAIT = 1000
+"""Milliseconds until such a call may try again."""
+MAX_ENDED = 1000
+"""Leases that one call gives back, if they have ended."""
+MAX_LOOKED_AT = 500
+"""Counters that one call looks at, whether they can be forgotten: once a second."""
+_NEVER = 1 << 62
+
+
+class Tally:
+    """One counter: what each living bucket holds, and their sum."""
+
+    __slots__ = ("buckets", "present", "total", "until", "window")
+
+    def __init__(self, window: Window) -> None:
+        self.window = window
+        self.buckets: dict[int, int] = {}
+        """The oldest first."""
+        self.total = 0
+        self.present = 0
+        self.until = 0 if window.width else _NEVER
+        """When `present` ends, milliseconds since the epoch."""
+
+    def turn(self, now: int) -> None:
+        """The present bucket is over: forget those that no longer count."""
+        window = self.window
+        self.present = present = bucket_at(window, now)
+        self.until = start_of(window, present + 1)
+        dead = []
+        for bucket in self.buckets:
+            if lives(window, bucket, present):
+                break
+            dead.append(bucket)
+        for bucket in dead:
+            self.total -= self.buckets.pop(bucket)
+
+    def add(self, amount: int) -> None:
+        self.buckets[self.present] = self.buckets.get(self.present, 0) + amount
+        self.total += amount
+
+    def correct(self, bucket: int, change: int) -> None:
+        """Of a bucket that no longer counts, nothing is changed."""
+        if bucket in self.buckets:
+            self.buckets[bucket] += change
+            self.total += change
+
+    def idle(self, now: int) -> bool:
+        """Whether a new counter would be the same."""
+        if now >= self.until:
+            self.turn(now)
+        return self.total == 0 and (not self.buckets or self.window is NOW)
+
+
+class MemoryCounters:
+    """`core.stores.Counters`. `clock`: nanoseconds since the epoch, as `time.time_ns` gives them; should it be set
+    back, time stands still until it has caught up. For one thread, that of the event loop."""
+
+    def __init__(self, clock: Callable[[], int]) -> None:
+        self._clock = clock
+        self._now = 0
+        self._tallies: dict[str, Tally] = {}
+        self._leases: dict[int, dict[int, Grant]] = {}
+        """By the moment in which they end, and there by identity."""
+        self._tidy_at = 0
+        self._waiting: list[str] = []
+        """Counters that are yet to be looked at, whether they can be forgotten."""
+        self._told = False
+
+    async def take(self, wants: tuple[Want, ...], amounts: Sequence[int], lease: int) -> Grant | Refusal:
+        now = self._clock() // 1_000_000
+        if now < self._now:
+            now = self._now
+        self._now = now
+        if now >= self._tidy_at:
+            self._tidy(now)
+        tallies = []
+        for position, want in enumerate(wants):
+            tally = self._tallies.get(want.counter)
+            if tally is None:
+                if len(self._tallies) >= MAX_COUNTERS:
+                    return self._full(want, amounts[position], now)
+                tally = self._tallies[want.counter] = Tally(want.window)
+            if now >= tally.until:
+                tally.turn(now)
+            if tally.total + amounts[position] > want.most and not want.soft:
+                return self._refuse(wants, amounts, now)
+            tallies.append(tally)
+        for tally, amount in zip(tallies, amounts, strict=True):
+            tally.add(amount)
+        grant = Grant(
+            wants,
+            tuple(amounts),
+            tuple([tally.present for tally in tallies]),
+            tuple([tally.total for tally in tallies]),
+            now,
+            lease_end(now, lease),
+        )
+        self._hold(grant)
+        return grant
+
+    def settle(self, grant: Grant, used: Sequence[int]) -> None:
+        held = self._let_go(grant)
+        for want, amount, bucket, real in zip(grant.wants, grant.amounts, grant.buckets, used, strict=True):
+            change = real - (amount if held or want.kept else 0)
+            if change:
+                self._correct(want.counter, bucket, change)
+
+    def renew(self, grant: Grant, lease: int) -> None:
+        if self._let_go(grant):
+            grant.expires = lease_end(max(self._now, self._clock() // 1_000_000), lease)
+            self._hold(grant)
+
+    async def read(self, counters: Sequence[tuple[str, Window]]) -> list[int]:
+        self._now = now = max(self._now, self._clock() // 1_000_000)
+        self._tidy(now)
+        return [self._total(counter, now) for counter, _ in counters]
+
+    def seed(self, counter: str, window: Window, held: Mapping[int, int]) -> None:
+        """Add what was used before this process began: amounts by bucket."""
+        tally = self._tallies.setdefault(counter, Tally(window))
+        for bucket in sorted({*held, *tally.buckets}):
+            amount = tally.buckets.pop(bucket, 0)  # put in anew: the oldest stands first
+            tally.buckets[bucket] = amount + held.get(bucket, 0)
+            tally.total += held.get(bucket, 0)
+        tally.until = 0  # look at once which of them still count
+
+    # ── One counter ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _total(self, counter: str, now: int) -> int:
+        tally = self._tallies.get(counter)
+        if tally is None:
+            return 0
+        if now >= tally.until:
+            tally.turn(now)
+        return tally.total
+
+    def _correct(self, counter: str, bucket: int, change: int) -> None:
+        tally = self._tallies.get(counter)
+        if tally is not None:
+            tally.correct(bucket, change)
+
+    # ── Refusals ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _refuse(self, wants: tuple[Want, ...], amounts: Sequence[int], now: int) -> Refusal:
+        """The tightest of the limits that refuse."""
+        refused = []
+        for position, want in enumerate(wants):
+            amount = amounts[position]
+            if want.soft or self._total(want.counter, now) + amount <= want.most:
+                continue
+            tally = self._tallies.get(want.counter)
+            held = list(tally.buckets.items()) if tally is not None else []
+            refused.append((position, opening(want.window, held, amount, want.most, now)))
+        position, wait = tightest(refused)
+        want = wants[position]
+        return Refusal(want, amounts[position], self._total(want.counter, now), now, wait)
+
+    def _full(self, want: Want, amount: int, now: int) -> Refusal:
+        if not self._told:
+            self._told = True
+            log.error("there are %d counters: calls that need another one are refused from now on", MAX_COUNTERS)
+        return Refusal(want, amount, 0, now, FULL_WAIT)
+
+    # ── Leases ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _hold(self, grant: Grant) -> None:
+        slot = self._leases.get(grant.expires)
+        if slot is None:
+            slot = self._leases[grant.expires] = {}
+        slot[id(grant)] = grant
+
+    def _let_go(self, grant: Grant) -> bool:
+        """Whether it was still held."""
+        slot = self._leases.get(grant.expires)
+        if slot is None or slot.pop(id(grant), None) is None:
+            return False
+        if not slot:
+            del self._leases[grant.expires]
+        return True
+
+    def _tidy(self, now: int) -> None:
+        """Give back what leases held that have ended, and forget counters that are empty. Once a second: leases end on
+        whole seconds."""
+        self._tidy_at = now - now % LEASE_STEP + LEASE_STEP
+        left = MAX_ENDED
+        for end in sorted(end for end in self._leases if end <= now):
+            slot = self._leases[end]
+            for grant in list(islice(slot.values(), left)):
+                left -= 1
+                self._give_back(grant)
+            if left == 0:
+                self._tidy_at = now  # the next call goes on with it
+                break
+        if not self._waiting:
+            self._waiting = list(self._tallies)
+        looked_at, self._waiting = self._waiting[-MAX_LOOKED_AT:], self._waiting[:-MAX_LOOKED_AT]
+        for counter in looked_at:
+            if counter in self._tallies and self._tallies[counter].idle(now):
+                del self._tallies[counter]
+
+    def _give_back(self, grant: Grant) -> None:
+        self._let_go(grant)
+        for want, amount, bucket in zip(grant.wants, grant.amounts, grant.buckets, strict=True):
+            if not want.kept:
+                self._correct(want.counter, bucket, -amount)
