@@ -66,8 +66,8 @@ class _Line(asyncio.Protocol):
         head = self._data.find(b"\r\n\r\n")
         if head < 0 or not _complete(self._data, head):
             return
-        target, id = (_field(self._data, head, name) for name in (b"x-trunkline-target", b"x-request-id"))
-        self._end(int(self._data[9:12]), target, id)
+        target, request = (_field(self._data, head, name) for name in (b"x-trunkline-target", b"x-request-id"))
+        self._end(int(self._data[9:12]), target, request)
         self._pacer.idle.append(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
