@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
 import threading
@@ -10,16 +11,18 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from msgspec import structs
-
-from trunkline.config import Config
+from trunkline.config import Config, ConfigError
+from trunkline.config.logs import configure
+from trunkline.config.plane import Address, Plane, plane_of
+from trunkline.config.reload import Reloader
+from trunkline.config.source import Given, Source
 from trunkline.core.call import Entry
-from trunkline.core.errors import ShuttingDown
+from trunkline.core.errors import BadRequest, ShuttingDown
 from trunkline.core.pipeline import stack
-from trunkline.core.secret import Secret
 from trunkline.core.stores import Journal, Responses
 from trunkline.edge import model_pages
 from trunkline.edge.admin import Admin
+from trunkline.edge.admin.config import Configuration
 from trunkline.edge.admin.keys import Keys
 from trunkline.edge.admin.listed import listed
 from trunkline.edge.memory import settle
@@ -32,15 +35,12 @@ from trunkline.policy.standing import Board
 from trunkline.providers.catalog_view import configured
 from trunkline.providers.directory import Directory
 from trunkline.providers.prices import PriceList
-from trunkline.providers.settings import ProviderSettings
-from trunkline.providers.target import Provider, Target, bind, target, unpriced
-from trunkline.sim.persona import MODELS as SIM_MODELS
+from trunkline.providers.target import Provider
 from trunkline.stages.auth import Auth
 from trunkline.stages.conversation import Conversation
 from trunkline.stages.ledger import Ledger
 from trunkline.stages.routing import Routing
 from trunkline.stages.routing.route import Routes
-from trunkline.stages.routing.settings import TargetSettings
 from trunkline.state.exposition import exposition
 from trunkline.state.journal import FileJournal
 from trunkline.state.keyring import MemoryKeyRing
@@ -71,8 +71,10 @@ class Forgetful:
 class Gateway:
     """A running gateway: `edge` is its ASGI application. Made by `start`, ended by `aclose`."""
 
-    def __init__(self, config: Config, simulator: tuple[str, int] | None) -> None:
-        self.config = config
+    def __init__(self, config: Config, simulator: Address | None, source: Source | None = None) -> None:
+        self.plane = plane_of(config, simulator)
+        self.reloader = Reloader(config, source or Given(config), self._apply)
+        self._simulator = simulator
         self.prices = PriceList()
         self.meters = ProcessMeters(self._gauges)
         self.transport: Transport = open_transport(config.transport)
@@ -85,28 +87,32 @@ class Gateway:
             journal = self.journal = FileJournal(Path(config.state.directory) / "journal")
             secret = config.auth_secret.reveal() if config.auth_secret is not None else None
             self.shipper = Shipper(locate(config.state.durable), self.journal, self.ring, self.prices.cost, secret)
-        self.providers = _providers(config, simulator)
-        own = _own(config, self.providers)
-        self.directory = Directory(self.providers, _chains(config, own))
         self.board = Board()
-        routes = Routes(config.models, own, self.directory.resolve, self.board)
-        auth = Auth(self.ring if config.auth == "required" else None, config.ledger.capture, time.time)
+        self.auth = auth = Auth(self.ring if config.auth == "required" else None, config.ledger.capture, time.time)
 
         self._upstream = upstream = Upstream(self.transport, config.server.ping_interval)
         self.conversation = Conversation(self._responses(), config.responses, time.time)
+        self.routing = Routing(
+            self._routes(self.plane),
+            config.routing,
+            time.monotonic,
+            random.random,
+            self.directory.offer,
+        )
         handle = stack(
             Ledger(journal, self.meters, self.prices, time.monotonic),
             auth,
             self.conversation,
-            Routing(routes, config.routing, time.monotonic, random.random, self.directory.offer),
+            self.routing,
             terminal=upstream,
         )
 
-        models = model_pages.Models(self.directory.names, auth.identify, self.directory.room)
+        models = model_pages.Models(lambda: self.directory, auth.identify)
         health = Health(self.status, config.admin_key)
         admin = Admin(
             config.admin_key,
             {
+                "config": Configuration(self.reloader.shown, self._reload),
                 "keys": Keys(lambda: self.shipper.keys if self.shipper is not None else None),
                 "models": listed(lambda: configured(self.directory, upstream.lessons.shown())),
             },
@@ -135,18 +141,55 @@ class Gateway:
         self.shipper.also("responses", self.responses.ship)
         return self.responses
 
-    @classmethod
-    async def start(cls, config: Config) -> Gateway:
-        """Open everything that calls need. The database is opened later, by `begin`, in a thread of its own."""
-        simulator, close = None, None
-        if config.simulates:
-            from trunkline.sim.server import start_embedded
+    @property
+    def config(self) -> Config:
+        return self.plane.config
 
-            host, port, close = await start_embedded()
-            simulator = host, port
-        gateway = cls(config, simulator)
+    @property
+    def providers(self) -> dict[str, Provider]:
+        return self.plane.providers
+
+    @property
+    def directory(self) -> Directory:
+        return self.plane.directory
+
+    @classmethod
+    async def start(cls, config: Config, source: Source | None = None) -> Gateway:
+        """Open everything that calls need. The database is opened later, by `begin`, in a thread of its own.
+
+        `source`: where the configuration is read again; without one it does not change.
+        """
+        simulator, close = await _simulator() if config.simulates else (None, None)
+        gateway = cls(config, simulator, source)
         gateway._simulator_close = close
         return gateway
+
+    # ── Another configuration ──────────────────────────────────────────────────────────────────────────────────────
+
+    async def _apply(self, config: Config) -> None:
+        """Go on with this one. Calls in work end with what they began with: they hold it."""
+        if config.simulates and self._simulator is None:
+            self._simulator, self._simulator_close = await _simulator()
+        plane = await asyncio.to_thread(plane_of, config, self._simulator)
+        before, self.plane = self.plane, plane
+        self.routing.take(self._routes(plane), config.routing, plane.directory.offer)
+        self.auth.capture = config.ledger.capture
+        await self._upstream.keep(plane.providers.values())
+        if config.log != before.config.log:
+            configure(config.log)
+
+    def _routes(self, plane: Plane) -> Routes:
+        return Routes(plane.config.models, plane.own, plane.directory.resolve, self.board)
+
+    async def _reload(self) -> dict[str, Any]:
+        """What the admin API orders."""
+        try:
+            found = await self.reloader.reload("asked for over the admin API")
+        except ConfigError as error:
+            why = f"The configuration is refused, the old one stays: {error}"
+            raise BadRequest(why, code="config_refused") from error
+        self.reloader.others()
+        return {"version": self.reloader.version, "changed": found.applied, "waiting_for_restart": found.waiting}
 
     def begin(self, share: Path | None = None) -> None:
         """The server is listening: load the prices and open the database, in the background. `share`: a directory where
@@ -165,6 +208,7 @@ class Gateway:
         settle()
 
     async def aclose(self) -> None:
+        await self.reloader.aclose()
         await self.conversation.aclose(ShuttingDown("This gateway shut down before the answer was complete."))
         if self._simulator_close is not None:
             await self._simulator_close()
@@ -182,10 +226,12 @@ class Gateway:
     def status(self) -> dict[str, Any]:
         """What /readyz shows."""
         status: dict[str, Any] = {"ready": not self.edge.draining, "draining": self.edge.draining}
+        status["config"] = self.reloader.status()
+        status["degraded"] = self.reloader.refused is not None
         if self.shipper is not None:
             shipping = self.shipper.status()
             status["state"] = shipping
-            status["degraded"] = bool(shipping["errors"]) or shipping["journal"]["error"] is not None
+            status["degraded"] |= bool(shipping["errors"]) or shipping["journal"]["error"] is not None
             if self.config.auth == "required" and not shipping["keys"]["loaded"]:
                 status["ready"] = False
         return status
@@ -198,6 +244,9 @@ class Gateway:
             "trunkline_upstream_connections_idle": stats["idle"],
             "trunkline_upstream_connections_opened": stats["opened"],
             "trunkline_upstream_calls_waiting": stats["waiting"],
+            "trunkline_config_taken": self.reloader.taken,
+            "trunkline_config_refusals": self.reloader.refusals,
+            "trunkline_config_refused": self.reloader.refused is not None,
         }
         if self.journal is not None:
             journal = self.journal.status()
@@ -207,52 +256,9 @@ class Gateway:
         return values
 
 
-def _providers(config: Config, simulator: tuple[str, int] | None) -> dict[str, Provider]:
-    bound = {name: bind(name, settings) for name, settings in config.providers.items()}
-    if simulator is not None:
-        bound |= {name: unpriced(bind(name, row)) for name, row in _simulated(*simulator).items()}
-    return {name: structs.replace(each, catalog=config.catalog) for name, each in bound.items()}
+async def _simulator() -> tuple[Address, Callable[[], Awaitable[None]]]:
+    """The built-in one, started: where it listens, and its end."""
+    from trunkline.sim.server import start_embedded
 
-
-def directory_of(config: Config) -> Directory:
-    """The models of a configuration, with nothing opened: to look at, not to call."""
-    providers = _providers(config, ("127.0.0.1", 0) if config.simulates else None)
-    return Directory(providers, _chains(config, _own(config, providers)))
-
-
-def _simulated(host: str, port: int) -> dict[str, ProviderSettings]:
-    """The built-in simulator, once in each family's dialect."""
-    address, key = f"http://{host}:{port}", Secret("sim")
-    models = tuple(SIM_MODELS)
-    return {
-        "sim": ProviderSettings(kind="openai", base_url=f"{address}/v1", api_key=key, models=models),
-        "sim-anthropic": ProviderSettings(kind="anthropic", base_url=address, api_key=key, models=models),
-        "sim-bedrock": ProviderSettings(kind="bedrock", base_url=address, api_key=key, models=models),
-        "sim-gemini": ProviderSettings(kind="gemini", base_url=address, api_key=key, models=models),
-        "sim-vertex": ProviderSettings(
-            kind="vertex", base_url=address, api_key=key, project="simulated", models=models
-        ),
-        "sim-azure": ProviderSettings(
-            kind="azure", endpoint=address, api_key=key, api_version="2024-10-21", models=models
-        ),
-    }
-
-
-def _own(config: Config, providers: dict[str, Provider]) -> dict[str, list[Target]]:
-    """Public models to the targets of their own rows."""
-
-    def made(row: TargetSettings) -> Target:
-        provider, _, model = row.target.partition("/")
-        return target(providers[provider], model, row.base_model)
-
-    return {name: [made(row) for row in model.targets] for name, model in config.models.items()}
-
-
-def _chains(config: Config, own: dict[str, list[Target]]) -> dict[str, list[Target]]:
-    """Public models to all that may answer for them: their own targets, then those of their fallbacks, each once."""
-
-    def chain(name: str) -> list[Target]:
-        return [*own[name], *(each for fallback in config.models[name].fallback for each in chain(fallback))]
-
-    # The configuration is refused where fallbacks run in a circle, so this ends.
-    return {name: list({each.name: each for each in chain(name)}.values()) for name in config.models}
+    host, port, close = await start_embedded()
+    return (host, port), close

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from trunkline.app import directory_of
+from trunkline.config.plane import plane_of
 from trunkline.config import load
 
 ROOT = Path(__file__).parents[2]
@@ -75,7 +75,7 @@ def _name(requirement: str) -> str:
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
 def test_every_example_loads(path: Path) -> None:
     config = load(path, ENVIRON)
-    directory = directory_of(config)
+    directory = plane_of(config).directory
     assert config.providers
     assert all(directory.resolve(name) for name in config.models)
 

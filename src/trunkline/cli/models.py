@@ -47,15 +47,15 @@ def models(pattern: str, config: str | None, everything: bool, needs: tuple[str,
 
 
 def _configured(path: str | None) -> list[dict[str, Any]]:
-    from trunkline.app import directory_of
     from trunkline.config import ConfigError, load
+    from trunkline.config.plane import plane_of
     from trunkline.providers.catalog_view import configured
 
     try:
         config = load(path)
     except ConfigError as error:
         raise click.ClickException(str(error)) from error
-    return configured(directory_of(config))
+    return configured(plane_of(config).directory)
 
 
 def _table(rows: list[dict[str, Any]]) -> None:

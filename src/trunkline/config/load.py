@@ -23,12 +23,17 @@ def load(path: str | Path | None, environ: Mapping[str, str] | None = None, inse
     `environ` stands in for the process's environment; `insecure` allows `auth: open` on any address.
     Raises ConfigError, with everything that is wrong.
     """
-    environ = os.environ if environ is None else environ
-    problems: list[Problem] = []
     if path is None:
-        return _finish(environment_tree(environ), Reading(ENVIRONMENT, problems), insecure)
-    tree = read_tree(_text(Path(path)), str(path), environ, problems)
-    return _finish(tree, Reading(str(path), problems), insecure)
+        environ = os.environ if environ is None else environ
+        return _finish(environment_tree(environ), Reading(ENVIRONMENT, []), insecure)
+    return parse(text_of(Path(path)), str(path), environ, insecure)
+
+
+def parse(text: str, name: str, environ: Mapping[str, str] | None = None, insecure: bool = False) -> Config:
+    """The configuration in the text of a file of this name. Otherwise as `load`."""
+    reading = Reading(name, [])
+    tree = read_tree(text, name, os.environ if environ is None else environ, reading.problems)
+    return _finish(tree, reading, insecure)
 
 
 def _finish(tree: Tree, reading: Reading, insecure: bool) -> Config:
@@ -41,7 +46,8 @@ def _finish(tree: Tree, reading: Reading, insecure: bool) -> Config:
     return config
 
 
-def _text(path: Path) -> str:
+def text_of(path: Path) -> str:
+    """What the file says. Raises ConfigError."""
     try:
         with path.open("rb") as file:
             return file.read(MAX_SIZE + 1).decode("utf-8-sig")

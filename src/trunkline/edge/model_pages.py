@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import unquote
 
 import msgspec
@@ -36,8 +36,6 @@ PAGES = (*_PLACES, f"/v1/publishers/{GOOGLE}/models", f"/v1beta1/publishers/{GOO
 BELOW = (*(f"{place}/" for place in _PLACES), "/v1/publishers/", "/v1beta1/publishers/")
 """What their paths begin with where one model is asked for."""
 
-Room = Callable[[str], tuple[int | None, int | None]]
-"""Tokens that a model's prompt and answer may have, None where unknown."""
 Show = Callable[[str], dict[str, Any]]
 
 _LIMITS = {
@@ -47,13 +45,19 @@ _LIMITS = {
 """What the families' lists call these limits."""
 
 
-class Models:
-    """A list of models, or one of them. A key sees what it may use."""
+class Listed(Protocol):
+    def names(self) -> list[str]: ...
+    def room(self, name: str) -> tuple[int | None, int | None]:
+        """Tokens that a model's prompt and answer may have, None where unknown."""
+        ...
 
-    def __init__(self, names: Callable[[], list[str]], identify: Identify, room: Room | None = None) -> None:
-        self._names = names
+
+class Models:
+    """A list of models, or one of them. A key sees what it may use. `listed` gives the models of the moment."""
+
+    def __init__(self, listed: Callable[[], Listed], identify: Identify) -> None:
+        self._listed = listed
         self._identify = identify
-        self._room = room
         self._since = int(time.time())
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -63,7 +67,7 @@ class Models:
         only_get(scope)
         dialect = dialect or family(scope["headers"])
         key = await self._identify(scope["headers"], scope["query_string"])
-        names = [name for name in self._names() if key.allows(name)]
+        names = [name for name in self._listed().names() if key.allows(name)]
         show = self._shown(dialect, vertex)
         if not vertex:
             show = self._with_limits(show, dialect)
@@ -81,8 +85,8 @@ class Models:
 
     def _with_limits(self, show: Show, dialect: Dialect) -> Show:
         """With what is known of the size of prompts and answers, where the family's list has it."""
-        room, fields = self._room, _LIMITS.get(dialect.name)
-        if room is None or fields is None:
+        room, fields = self._listed().room, _LIMITS.get(dialect.name)
+        if fields is None:
             return show
         return lambda name: (
             show(name) | {field: tokens for field, tokens in zip(fields, room(name), strict=True) if tokens is not None}

@@ -6,6 +6,7 @@ The operations (`edge/operations`) decide what to ask and what becomes of the an
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 
 from trunkline.core.call import Call, Headers
 from trunkline.core.errors import (
@@ -44,17 +45,22 @@ class Sender:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
         self._opener = Opener(transport)
+        # By `Provider.identity`: a row that changes is another provider, also for calls that still know the old one.
         self._origins: dict[str, Origin] = {}
         self._wallets: dict[str, Wallet] = {}
+        self._leaving: set[str] = set()
+        """Providers that the configuration has no longer, whose wallets close when nobody asks by them."""
+        self._known: frozenset[str] | None = None
+        """Those that it has; None: all that there are."""
 
     async def send(self, call: Call, path: bytes, headers: Headers, body: bytes, method: bytes = b"POST") -> Response:
         """The answer's head has come, with a status below 400. `headers`: those of the dialect; the provider's own,
         its credential among them, are added. Raises `UpstreamError` with what the provider said otherwise."""
         target: Target = call.target
         provider = target.provider
-        origin = self._origins.get(provider.name)
+        origin = self._origins.get(provider.identity)
         if origin is None:
-            origin = self._origins[provider.name] = Origin(provider.scheme, provider.host, provider.port)
+            origin = self._origins[provider.identity] = Origin(provider.scheme, provider.host, provider.port)
         fields = _fields(provider, headers) if headers else provider.headers
         if provider.credentials:
             response = await self._signed(call, origin, Outgoing(method, authority(origin), path, fields, body))
@@ -80,17 +86,37 @@ class Sender:
             response.close()
         return data
 
+    async def keep(self, providers: Iterable[Provider]) -> None:
+        """The configuration has these providers now. What is open for others is closed once nobody uses it."""
+        self._known = frozenset(each.identity for each in providers)
+        self._origins = {key: origin for key, origin in self._origins.items() if key in self._known}
+        self._leaving = self._wallets.keys() - self._known
+        for identity in [*self._leaving]:
+            await self._left(identity)
+
     async def aclose(self) -> None:
         """No credential is renewed any more."""
         for wallet in self._wallets.values():
             await wallet.aclose()
 
+    async def _left(self, identity: str) -> None:
+        """Close a wallet that has no provider any more, unless it is in use."""
+        if self._wallets[identity].users == 0:
+            self._leaving.discard(identity)
+            await self._wallets.pop(identity).aclose()
+
+    def _wallet(self, provider: Provider) -> Wallet:
+        wallet = self._wallets.get(provider.identity)
+        if wallet is None:
+            wallet = self._wallets[provider.identity] = Wallet(provider, self._opener)
+            if self._known is not None and provider.identity not in self._known:
+                self._leaving.add(provider.identity)
+        return wallet
+
     async def _signed(self, call: Call, origin: Origin, request: Outgoing) -> Response:
         """By whichever of the provider's credentials is next."""
         provider = call.target.provider
-        wallet = self._wallets.get(provider.name)
-        if wallet is None:
-            wallet = self._wallets[provider.name] = Wallet(provider, self._opener)
+        wallet = self._wallet(provider)
 
         async def ask(headers: Headers) -> Response:
             fields = [*request.headers, *headers]
@@ -99,7 +125,13 @@ class Sender:
         async def explain(response: Response, secrets: list[bytes]) -> UpstreamError:
             return await self._error(call, request.path, response, secrets)
 
-        return await wallet.ask(call, request, ask, explain)
+        wallet.users += 1
+        try:
+            return await wallet.ask(call, request, ask, explain)
+        finally:
+            wallet.users -= 1
+            if self._leaving and provider.identity in self._leaving:
+                await self._left(provider.identity)
 
     async def _open(
         self, call: Call, origin: Origin, method: bytes, path: bytes, fields: Headers, body: bytes

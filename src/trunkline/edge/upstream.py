@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from trunkline.core.call import Call, Operation
 from trunkline.core.reply import Reply
@@ -14,7 +14,7 @@ from trunkline.edge.operations.passthrough import Passthrough
 from trunkline.edge.operations.stored import Stored
 from trunkline.edge.sender import Sender
 from trunkline.edge.transport.base import Transport
-from trunkline.providers.target import Target
+from trunkline.providers.target import Provider, Target
 
 Do = Callable[[Call], Awaitable[Reply]]
 
@@ -40,6 +40,10 @@ class Upstream:
         operation = call.surface.operation
         call.api = target.api(call.surface.dialect, operation, call.peek)
         return await self._operations[operation](call)
+
+    async def keep(self, providers: Iterable[Provider]) -> None:
+        """The configuration has these providers now, and no others."""
+        await self._sender.keep(providers)
 
     async def aclose(self) -> None:
         """No credential is renewed any more."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from urllib.parse import quote, urlsplit
 
+import msgspec
 from msgspec import Struct, field, structs
 
 from trunkline.core.call import Headers, Operation, Peek
@@ -49,6 +51,9 @@ class Provider(Struct, frozen=True):
     models: tuple[str, ...] = ()
     catalog: Mapping[str, Facts] = {}
     """What the configuration says of models."""
+    identity: str = ""
+    """The same for equal rows under one name, and for no others: what is opened for a provider is kept by it. Never
+    show it: it is made of secrets too."""
 
     def __repr__(self) -> str:
         return f"Provider({self.name!r})"
@@ -155,7 +160,17 @@ def bind(name: str, settings: ProviderSettings) -> Provider:
         blanks={key: quote(value, safe="") for key, value in blanks.items()},
         timeout=settings.timeout,
         models=settings.models,
+        identity=_identity(name, settings),
     )
+
+
+def _identity(name: str, settings: ProviderSettings) -> str:
+    def text(value: object) -> str:
+        assert isinstance(value, Secret)
+        return value.reveal()
+
+    row = msgspec.json.encode((name, settings), enc_hook=text, order="sorted")
+    return hashlib.blake2b(row, digest_size=16).hexdigest()
 
 
 def _kind(settings: ProviderSettings) -> str:

@@ -30,12 +30,12 @@ class Auth:
 
     def __init__(self, ring: KeyRing | None, capture: Capture, clock: Callable[[], float]) -> None:
         self._ring = ring
-        self._capture = capture
+        self.capture = capture
         self._clock = clock
 
     async def __call__(self, call: Call, proceed: Handler) -> Reply:
         call.key = key = await self.identify(call.headers, call.query)
-        call.capture = key.capture or self._capture
+        call.capture = key.capture or self.capture
         if key.tags:
             call.tags = (*key.tags, *call.tags)
         await call.load(call)

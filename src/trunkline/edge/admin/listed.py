@@ -20,7 +20,7 @@ def shown(show: Callable[[], dict[str, Any]]) -> Resource:
     async def resource(asked: Asked) -> Shown:
         if asked.path:
             raise NotFound("There is nothing at this path.")
-        asked.only("GET")
+        asked.only("GET", "HEAD")
         return 200, show()
 
     return resource

@@ -31,6 +31,8 @@ Explain = Callable[[Response, list[bytes]], Awaitable[UpstreamError]]
 class Wallet:
     def __init__(self, provider: Provider, opener: Opener) -> None:
         entries = provider.credentials
+        self.users = 0
+        """Calls that ask by it at the moment."""
         self._accesses = [opener.open(provider, number, entry) for number, entry in enumerate(entries)]
         self._rotation = Rotation([entry.weight for entry in entries])
 

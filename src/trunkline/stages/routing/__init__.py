@@ -38,13 +38,20 @@ class Routing:
         offer: Offer | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self.routes = routes
         self._clock = clock
         self._draw = draw
-        self._offer = offer
         self._sleep = sleep
-        self.retries = RetryBudget(settings.retry_share, settings.floor)
-        self.failovers = RetryBudget(settings.failover_share, settings.floor)
+        self._settings: RoutingSettings | None = None
+        self.take(routes, settings, offer)
+
+    def take(self, routes: Routes, settings: RoutingSettings, offer: Offer | None = None) -> None:
+        """Choose among these from now on; a call in work goes on with the route that it has."""
+        self.routes = routes
+        self._offer = offer
+        if settings != self._settings:
+            self._settings = settings
+            self.retries = RetryBudget(settings.retry_share, settings.floor)
+            self.failovers = RetryBudget(settings.failover_share, settings.floor)
 
     async def __call__(self, call: Call, proceed: Handler) -> Reply:
         assert call.peek is not None
