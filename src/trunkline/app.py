@@ -18,7 +18,7 @@ from trunkline.config.reload import Reloader
 from trunkline.config.source import Given, Source
 from trunkline.core.call import Entry
 from trunkline.core.errors import BadRequest, ShuttingDown
-from trunkline.core.pipeline import stack
+from trunkline.core.pipeline import Handler, stack
 from trunkline.core.stores import Journal, Responses
 from trunkline.edge import model_pages
 from trunkline.edge.admin import Admin
@@ -106,7 +106,13 @@ class Gateway:
             self.routing,
             terminal=upstream,
         )
+        self.edge = self._edge(handle)
+        self._loader = threading.Thread(target=self._load, name="trunkline-loader", daemon=True)
+        self._simulator_close: Callable[[], Awaitable[None]] | None = None
 
+    def _edge(self, handle: Handler) -> Edge:
+        """The endpoints: calls, and what is none."""
+        config, auth = self.config, self.auth
         models = model_pages.Models(lambda: self.directory, auth.identify)
         health = Health(self.status, config.admin_key)
         admin = Admin(
@@ -114,10 +120,10 @@ class Gateway:
             {
                 "config": Configuration(self.reloader.shown, self._reload),
                 "keys": Keys(lambda: self.shipper.keys if self.shipper is not None else None),
-                "models": listed(lambda: configured(self.directory, upstream.lessons.shown())),
+                "models": listed(lambda: configured(self.directory, self._upstream.lessons.shown())),
             },
         )
-        self.edge = Edge(
+        return Edge(
             handle,
             config.server,
             pages={
@@ -130,8 +136,6 @@ class Gateway:
             identify=auth.identify,
             behind=lambda: self.conversation.runs.active,
         )
-        self._loader = threading.Thread(target=self._load, name="trunkline-loader", daemon=True)
-        self._simulator_close: Callable[[], Awaitable[None]] | None = None
 
     def _responses(self) -> Responses:
         """What remembers answers."""

@@ -50,7 +50,7 @@ class Reloader:
         """Read again, behind the caller's back; what comes of it is logged and shown."""
         task = asyncio.get_running_loop().create_task(self._quietly(why))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._done)
 
     async def reload(self, why: str) -> Change:
         """Read again and take up what is new. Raises ConfigError: all is as it was."""
@@ -96,8 +96,11 @@ class Reloader:
             await self.reload(why)
         except ConfigError:
             return  # said by `refuse`
-        except Exception:
-            log.exception("a mistake of the gateway's own: the old configuration stays")
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (mistake := task.exception()) is not None:
+            log.error("a mistake of the gateway's own: the old configuration stays", exc_info=mistake)
 
     def _took(self, found: Change, why: str) -> None:
         self.refused = None
