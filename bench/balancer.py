@@ -31,7 +31,11 @@ class Balancer:
             writer.transport.abort()
             return
         other, onward = opened
-        await asyncio.gather(_pump(reader, onward), _pump(other, writer))
+        try:
+            await asyncio.gather(_pump(reader, onward), _pump(other, writer))
+        except asyncio.CancelledError:  # it ends with the loop: asyncio's own servers complain of that before 3.12
+            writer.transport.abort()
+            onward.transport.abort()
 
     async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
         first = next(self._turns)

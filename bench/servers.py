@@ -195,7 +195,11 @@ class Relay:
         except OSError:
             writer.transport.abort()
             return
-        await asyncio.gather(self._pump(reader, onward), self._pump(other, writer))
+        try:
+            await asyncio.gather(self._pump(reader, onward), self._pump(other, writer))
+        except asyncio.CancelledError:  # it ends with the loop: asyncio's own servers complain of that before 3.12
+            writer.transport.abort()
+            onward.transport.abort()
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         loop = asyncio.get_running_loop()
