@@ -21,14 +21,10 @@ class RetryBudget:
         self._share = share
         self._floor = floor
         self._balance = floor * TTL
-        self._at: float | None = None
         self._traffic = 0.0
-
-    def deposit(self, now: float) -> None:
-        """A call has come."""
-        self._settle(now)
-        self._balance += self._share
-        self._traffic += self._share
+        self._at: float | None = None
+        self.calls = 0
+        """Calls that have come since the last look: whoever takes a call adds one, which is all that it pays."""
 
     def withdraw(self, now: float) -> bool:
         """Whether one more attempt is in the budget; then it is taken."""
@@ -40,19 +36,17 @@ class RetryBudget:
 
     @property
     def balance(self) -> float:
-        """Further attempts that are left."""
+        """Further attempts that were left at the last look."""
         return self._balance
 
     def _settle(self, now: float) -> None:
-        """The floor flows in, and what traffic brought fades: the bucket holds what `TTL` seconds bring."""
-        if self._at is None:
-            self._at = now
-        elapsed = now - self._at
-        if elapsed <= 0.0:
-            return
+        """What calls and the floor have brought flows in; the bucket holds what `TTL` seconds bring. Of calls it is not
+        known when they came: they count as spread evenly since the last look."""
+        elapsed = TTL if self._at is None else max(0.0, now - self._at)
         self._at = now
-        self._traffic *= max(0.0, 1.0 - elapsed / TTL)
-        self._balance = min(self._balance + self._floor * elapsed, self._floor * TTL + self._traffic)
+        brought, self.calls = self.calls * self._share, 0
+        self._traffic = self._traffic * max(0.0, 1.0 - elapsed / TTL) + brought * min(1.0, TTL / (elapsed or TTL))
+        self._balance = min(self._balance + brought + self._floor * elapsed, self._floor * TTL + self._traffic)
 
 
 def pause(number: int, base: float, longest: float, draw: Callable[[], float], advice: float | None = None) -> float:

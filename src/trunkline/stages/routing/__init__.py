@@ -59,8 +59,8 @@ class Routing:
         journey = Journey(call, route, Ask(call, self._clock(), able(call, route, self._offer), set()))
         if call.follows is not None:
             journey.ask.preferred = call.follows.target
-        self.retries.deposit(journey.ask.now)
-        self.failovers.deposit(journey.ask.now)
+        self.retries.calls += 1
+        self.failovers.calls += 1
         candidate = self._chosen(journey)
         while True:
             try:
@@ -124,20 +124,21 @@ class Routing:
 
     async def _attempt(self, call: Call, candidate: Candidate, proceed: Handler, start: float) -> Reply:
         standing = candidate.standing
-        attempt = Attempt(candidate.name, start - call.started)
+        call.attempt = Attempt(candidate.name, start - call.started)
         call.target, call.api = candidate.target, None
-        call.attempts.append(attempt)
+        call.attempts.append(call.attempt)
         call.lost.clear()
         standing.began(start)
         try:
             reply = await proceed(call)
         except BaseException as raised:
-            error = _known(raised)
+            error, attempt = _known(raised), call.attempt
             attempt.status, attempt.reason = error.status, error.code
             now = self._clock()
-            attempt.duration = now - start
+            attempt.duration = now - call.started - attempt.start
             standing.ended(_failure(attempt.duration, error), now)
             raise
+        attempt = call.attempt
         attempt.status = reply.status
         begun = self._clock() - start
         reply.on_finish.append(partial(self._answered, call, reply, candidate, attempt, begun))
