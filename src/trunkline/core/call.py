@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
+from copy import copy
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 from msgspec import Struct, field
 
+from trunkline.core.limit import Allowance
 from trunkline.core.request import Request
 from trunkline.core.usage import Usage
 
@@ -83,6 +85,12 @@ class Key(Struct, frozen=True):
     disabled: bool = False
     capture: Capture | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
+    team: str | None = None
+    """To which it belongs: it shares that one's limits."""
+    limits: tuple[str, ...] = ()
+    """Its own, as `policy.rules` reads them: `requests=600/minute`."""
+    priority: Priority | None = None
+    """The highest that its calls may ask for, and what they have if they ask for nothing."""
 
     def allows(self, model: str) -> bool:
         """Whether it may ask for a model of this name."""
@@ -101,6 +109,11 @@ class KeySpec(Struct, frozen=True, forbid_unknown_fields=True):
     metadata: dict[str, Any] = field(default_factory=dict)
 
 
+AttemptKind = Literal["", "hedge", "continuation", "mirror"]
+"""`hedge`: beside another one that was slow. `continuation`: after an answer that broke off, to go on with it.
+`mirror`: a copy of a call, whose answer nobody waits for."""
+
+
 class Attempt(Struct, omit_defaults=True):
     """One try at one target. Times in seconds, `start` from the beginning of the call."""
 
@@ -112,6 +125,13 @@ class Attempt(Struct, omit_defaults=True):
     """Why it did not become the answer, or why that broke off: an error code; None for one that went well."""
     credential: str | None = None
     """Which of the provider's credentials answered, where it has several: `credential 2 of 3`."""
+    kind: AttemptKind = ""
+    usage: Usage | None = None
+    """What it is believed to have used, where it was paid for and did not become the answer, or not all of it."""
+    price_model: str | None = None
+    """As in `Entry`, for that usage."""
+    cost: int | None = None
+    """Nano-dollars of that usage, contained in the call's own cost."""
 
 
 class Entry(Struct, omit_defaults=True):
@@ -124,7 +144,12 @@ class Entry(Struct, omit_defaults=True):
     """The endpoint, such as `/v1/chat/completions`."""
     status: int
     key: str | None = None
+    team: str | None = None
+    """The key's, at that time."""
     tags: tuple[str, ...] = ()
+    priority: Priority = "default"
+    waited: float = 0.0
+    """Seconds in the gateway's own queue."""
     model: str | None = None
     """As the caller named it."""
     target: str | None = None
@@ -190,9 +215,9 @@ class Call:
     """The state of one call. Made by the server edge; each stage fills in its part."""
 
     __slots__ = (
-        "addressed", "api", "arrived", "attempts", "body", "bytes_out", "capture", "cost", "deadline", "first_byte",
-        "follows", "headers", "id", "key", "load", "lost", "memory", "parsed", "peek", "priority", "query", "started",
-        "strict", "surface", "tags", "target", "usage", "waited",
+        "addressed", "api", "arrived", "attempt", "attempts", "body", "bytes_out", "capture", "cost", "deadline",
+        "first_byte", "follows", "grant", "headers", "id", "key", "load", "lost", "memory", "parsed", "peek", "priority",
+        "query", "recovery", "started", "strict", "surface", "tags", "target", "usage", "waited",
     )  # fmt: skip
 
     def __init__(self, id: str, surface: Any, headers: Headers, arrived: float, started: float) -> None:
@@ -226,12 +251,29 @@ class Call:
         self.api: Any = None
         """Which of the target's wire formats is spoken in this attempt: `providers.target.BoundApi`."""
         self.attempts: list[Attempt] = []
+        self.attempt: Attempt | None = None
+        """The one that is being made, or became the answer."""
+        self.recovery: Any = None
+        """What makes an answer that breaks off go on: `policy.continuation.Recovery`; None: nothing does."""
         self.lost: list[str] = []
+        self.grant: Allowance | None = None
+        """What it may use; None where no limit applies."""
         self.usage: Usage | None = None
         self.cost: int | None = None
         """Nano-dollars, once known."""
         self.first_byte: float | None = None
         self.bytes_out = 0
+
+    def fork(self) -> Call:
+        """The same call for an attempt beside another one: each has its own target and what it could not be told."""
+        twin = copy(self)
+        twin.lost = []
+        return twin
+
+    def adopt(self, twin: Call) -> None:
+        """The twin's attempt became the answer."""
+        self.target, self.api, self.attempt = twin.target, twin.api, twin.attempt
+        self.lost, self.parsed, self.recovery = twin.lost, twin.parsed, twin.recovery
 
     @property
     def lossy(self) -> bool:

@@ -150,7 +150,9 @@ def _in_client_words(call: Call, edit: Edit) -> str:
 
 def _tried(call: Call, error: UpstreamError, now: float) -> None:
     """The attempt so far is over, and another one at the same target begins."""
-    attempt = call.attempts[-1]
+    attempt = call.attempt
+    assert attempt is not None
     attempt.status, attempt.reason = error.status, error.code
     attempt.duration = now - call.started - attempt.start
-    call.attempts.append(Attempt(attempt.target, now - call.started))
+    call.attempt = Attempt(attempt.target, now - call.started, kind=attempt.kind)
+    call.attempts.append(call.attempt)

@@ -55,8 +55,8 @@ class Wallet:
                     break
             else:
                 self._rotation.well(number)
-                if len(self._accesses) > 1 and call.attempts:  # a probe makes none
-                    call.attempts[-1].credential = access.label
+                if len(self._accesses) > 1 and call.attempt is not None:  # a probe makes none
+                    call.attempt.credential = access.label
                 return response
         assert failure is not None
         raise failure
