@@ -150,5 +150,8 @@ def entry(id: str, **changes: object) -> Entry:
         "lost": ("$.logit_bias",),
         "request": '{"a": "b"}',
         "response": "ünïcode \N{GRINNING FACE}",
+        "team": "research",
+        "priority": "batch",
+        "waited": 0.125,
     }
     return Entry(id=id, **(fields | changes))  # type: ignore[arg-type]

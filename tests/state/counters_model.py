@@ -77,7 +77,7 @@ def _begins(window: Window, at: int) -> datetime.datetime:
     zeros = {"minute": ("second",), "hour": ("second", "minute"), "day": ("second", "minute", "hour")}
     if window.name == "month":
         return moment.replace(day=1, hour=0, minute=0, second=0)
-    return moment.replace(**dict.fromkeys(zeros[window.name], 0))  # type: ignore[arg-type]
+    return moment.replace(**dict.fromkeys(zeros[window.name], 0))  # type: ignore[arg-type, call-arg]
 
 
 def _returned(each: Taken, now: int) -> bool:
@@ -146,7 +146,7 @@ class Machine(RuleBasedStateMachine):
         elif refusal.wait:
             assert self.reference.fits((refusal.want,), (refusal.amount,), self.now + refusal.wait)
             timed = [(want, amount) for want, amount in zip(wants, amounts, strict=True) if want.window is not NOW]
-            assert self.reference.fits(*map(tuple, zip(*timed, strict=True)), self.now + refusal.wait)  # type: ignore[arg-type]
+            assert self.reference.fits(*map(tuple, zip(*timed, strict=True)), self.now + refusal.wait)  # type: ignore[arg-type, call-arg]
 
     @rule(grant=consumes(grants), share=st.sampled_from([0, 1, 2, 3]))
     def settle(self, grant: Any, share: int) -> None:

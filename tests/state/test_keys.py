@@ -52,6 +52,9 @@ FULL = KeySpec(
     expires_at=2_000_000.0,
     capture="full",
     metadata={"cost": {"centre": 42}},
+    team="research",
+    limits=("requests=600/minute", "cost=5/day soft"),
+    priority="batch",
 )
 
 

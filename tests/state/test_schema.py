@@ -141,8 +141,16 @@ def test_a_database_of_the_version_before_gets_what_is_new_and_keeps_what_it_has
     with database.write() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "0001")
-    Ledger(database).append([entry("req_1")])
+    with database.write() as connection:
+        row = "(id, at, day, surface, status, stream, duration, bytes_in, bytes_out, input, output)"
+        values = "('req_1', 5.0, 0, '/v1/messages', 200, true, 1.5, 10, 20, 7, 8)"
+        connection.exec_driver_sql(f"INSERT INTO ledger {row} VALUES {values}")
     assert [migrate(database), migrate(database)] == ["upgraded", "current"]
-    assert Ledger(database).find("req_1") == entry("req_1")
+    ledger = Ledger(database)
+    ledger.append([entry("req_2")])
+    assert ledger.find("req_2") == entry("req_2")
+    old = ledger.find("req_1")
+    assert old is not None
+    assert (old.status, old.bytes_in, old.team, old.priority, old.waited) == (200, 10, None, "default", 0.0)
     assert set(schema.metadata.tables) <= set(shape(database))
     database.close()

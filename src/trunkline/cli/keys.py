@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from trunkline.core.call import Key
 
 FORMATS = click.Choice(["table", "json"])
+PRIORITY = click.Choice(["interactive", "default", "batch"])
+LIMIT_HELP = "What it may use, such as requests=60/minute or cost=5/day (docs/limits.md); repeat for several."
 
 
 @click.group()
@@ -31,6 +33,7 @@ def keys() -> None:
       trunkline keys create alice
       trunkline keys create ci --models 'gpt-*' --models smart --expires 90d --tags team-a
       trunkline keys list
+      trunkline keys set ci --limit cost=5/day
       trunkline keys rotate ci --grace 1h
       trunkline keys disable alice
     """
@@ -43,6 +46,9 @@ def keys() -> None:
 @click.option("--models", multiple=True, metavar="PATTERN", help="Allow only these (* matches anything); repeatable.")
 @click.option("--expires", metavar="SPAN|DATE", help="When it ends: 12h, 90d, 2w from now, or 2027-01-31.")
 @click.option("--capture", type=click.Choice(["none", "metadata", "full"]), help="What the ledger keeps of its calls.")
+@click.option("--team", help="The team it belongs to: its calls count against the team's limits too.")
+@click.option("--limit", "limits", multiple=True, metavar="LIMIT", help=LIMIT_HELP)
+@click.option("--priority", type=PRIORITY, help="The highest that its calls may have.")
 @click.option("--metadata", metavar="JSON", help="A JSON object of your own, kept with the key.")
 @db.options
 def create(name: str, config: str | None, database: str | None, **fields: Any) -> None:
@@ -52,6 +58,7 @@ def create(name: str, config: str | None, database: str | None, **fields: Any) -
     Examples:
       trunkline keys create alice
       trunkline keys create ci --models 'gpt-*' --expires 90d --metadata '{"cost_centre": 42}'
+      trunkline keys create bob --team research --limit requests=60/minute --limit cost=5/day
       trunkline keys create app | kubectl create secret generic trunkline --from-file=key=/dev/stdin
     """
     from trunkline.core.call import KeySpec
@@ -65,6 +72,9 @@ def create(name: str, config: str | None, database: str | None, **fields: Any) -
         expires_at=_expiry(fields["expires"]),
         capture=fields["capture"],
         metadata=_metadata(fields["metadata"]),
+        team=fields["team"],
+        limits=fields["limits"],
+        priority=fields["priority"],
     )
     with db.opened(config, database, create=True) as (opened, server_secret):
         key, secret = KeyStore(opened, server_secret).create(spec)
@@ -89,7 +99,7 @@ def list_(form: str, config: str | None, database: str | None) -> None:
     if form == "json":
         _print_json([_facts(key) for key in found])
         return
-    headings = ["name", "id", "prefix", "state", "owner", "tags", "models", "created", "expires"]
+    headings = ["name", "id", "prefix", "state", "owner", "team", "tags", "models", "limits", "created", "expires"]
     now = time.time()
     db.print_table(headings, [_table_row(key, now) for key in found])
     if not found:
@@ -106,6 +116,39 @@ def show(key: str, config: str | None, database: str | None) -> None:
     with db.opened(config, database) as (opened, server_secret):
         found = KeyStore(opened, server_secret).get(key)
     _print_json(_facts(found))
+
+
+@keys.command("set")
+@click.argument("key")
+@click.option("--team", help="The team it belongs to from now on; '' none.")
+@click.option("--limit", "limits", multiple=True, metavar="LIMIT", help=LIMIT_HELP)
+@click.option("--no-limits", is_flag=True, help="It has none of its own from now on.")
+@click.option("--priority", type=PRIORITY, help="The highest that its calls may have.")
+@db.options
+def set_(key: str, no_limits: bool, config: str | None, database: str | None, **fields: Any) -> None:
+    """Change what KEY may do. Limits that are given take the place of all that it had.
+
+    \b
+    Examples:
+      trunkline keys set ci --limit requests=600/minute --limit 'cost=100/month soft'
+      trunkline keys set ci --team research --no-limits
+    """
+    from trunkline.core.call import KeyChange
+    from trunkline.state.keys import KeyStore
+
+    if no_limits and fields["limits"]:
+        raise click.BadParameter("either --limit or --no-limits", param_hint="--no-limits")
+    changes: dict[str, Any] = {name: value for name, value in fields.items() if value not in (None, ())}
+    if no_limits:
+        changes["limits"] = ()
+    if "team" in changes:
+        changes["team"] = changes["team"] or None
+    if not changes:
+        raise click.UsageError("nothing to change: give --team, --limit, --no-limits or --priority")
+    with db.opened(config, database) as (opened, server_secret):
+        found = KeyStore(opened, server_secret).change(key, KeyChange(**changes))
+    limits = ", ".join(found.limits) or "none"
+    click.echo(f"Key {found.name} ({found.id}): team {found.team or 'none'}, limits {limits}.", err=True)
 
 
 @keys.command()
@@ -209,8 +252,8 @@ def _facts(key: Key) -> dict[str, Any]:
 def _table_row(key: Key, now: float) -> list[str]:
     models = "all" if key.models is None else " ".join(key.models)
     created, expires = db.shown_time(key.created_at), db.shown_time(key.expires_at) or "never"
-    who = [key.name, key.id, key.prefix + "…", _state(key, now), key.owner or ""]
-    return [*who, " ".join(key.tags), models, created, expires]
+    who = [key.name, key.id, key.prefix + "…", _state(key, now), key.owner or "", key.team or ""]
+    return [*who, " ".join(key.tags), models, ", ".join(key.limits), created, expires]
 
 
 def _print_json(value: Any) -> None:

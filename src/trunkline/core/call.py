@@ -8,7 +8,7 @@ from copy import copy
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
-from msgspec import Struct, field
+from msgspec import UNSET, Struct, UnsetType, field
 
 from trunkline.core.limit import Allowance
 from trunkline.core.request import Request
@@ -107,6 +107,19 @@ class KeySpec(Struct, frozen=True, forbid_unknown_fields=True):
     expires_at: float | None = None
     capture: Capture | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
+    team: str | None = None
+    limits: tuple[str, ...] = ()
+    priority: Priority | None = None
+
+
+class KeyChange(Struct, frozen=True, forbid_unknown_fields=True):
+    """What shall be different in a key; what is left out stays as it is."""
+
+    disabled: bool | UnsetType = UNSET
+    team: str | UnsetType | None = UNSET
+    limits: tuple[str, ...] | UnsetType = UNSET
+    """All of them: none that it had before stays."""
+    priority: Priority | UnsetType | None = UNSET
 
 
 AttemptKind = Literal["", "hedge", "continuation", "mirror"]
@@ -216,8 +229,8 @@ class Call:
 
     __slots__ = (
         "addressed", "api", "arrived", "attempt", "attempts", "body", "bytes_out", "capture", "cost", "deadline",
-        "first_byte", "follows", "grant", "headers", "id", "key", "load", "lost", "memory", "parsed", "peek", "priority",
-        "query", "recovery", "started", "strict", "surface", "tags", "target", "usage", "waited",
+        "first_byte", "follows", "grant", "headers", "id", "key", "load", "lost", "memory", "parsed", "peek",
+        "priority", "query", "recovery", "started", "strict", "surface", "tags", "target", "usage", "waited",
     )  # fmt: skip
 
     def __init__(self, id: str, surface: Any, headers: Headers, arrived: float, started: float) -> None:

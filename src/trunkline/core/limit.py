@@ -8,9 +8,13 @@ nano-dollars; milliseconds since the epoch, by the store's own clock.
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from msgspec import Struct
+
+if TYPE_CHECKING:
+    from trunkline.core.call import Entry
 
 Dimension = Literal[
     "requests", "input_tokens", "output_tokens", "tokens", "cost", "concurrent_requests", "concurrent_streams",
@@ -47,7 +51,7 @@ class Want(Struct, frozen=True):
     """A limit as one call meets it: the part that is the same for all calls of its kind. The amount is beside it."""
 
     counter: str
-    """Of whom what is counted: `key:key_12ab requests rolling minute`. The wants of one call name each counter once."""
+    """Of whom what is counted: `requests rolling minute key:key_12ab`. The wants of one call name each counter once."""
     window: Window
     most: int
     soft: bool = False
@@ -89,3 +93,30 @@ class Refusal(Struct, frozen=True):
     wait: int | None
     """Milliseconds after which this call would pass if nobody else took anything; 0 where that is no matter of time
     (something that goes on now must end); None: never, for it wants more than the limit itself."""
+
+
+class Standing(Struct, frozen=True):
+    """How a call found one of its limits, for the header fields that tell it."""
+
+    want: Want
+    left: int
+    """0 where there is nothing left, or less than nothing."""
+    reset: float
+    """Seconds until all that is taken now can be taken anew; 0 for what goes on now."""
+
+
+class Allowance(Protocol):
+    """What a call may use, from its admission to its end."""
+
+    async def extend(self) -> bool:
+        """Take once more what one attempt may use, for one that comes on top (a hedge, the continuation of an answer
+        that broke off). False where it does not fit: then it must not be made."""
+        ...
+
+    def settle(self, entry: Entry) -> None:
+        """The call has come to its end, and this was its use. Once; never raises."""
+        ...
+
+    def standings(self) -> Sequence[Standing]:
+        """The limits that the call met, as they were after its admission."""
+        ...

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from trunkline.core.call import Entry, Key, KeySpec
+from trunkline.core.call import Entry, Key, KeyChange, KeySpec
 from trunkline.core.limit import Grant, Refusal, Want, Window
 
 
@@ -160,7 +160,7 @@ class KeyAdmin(Protocol):
         """The key and its secret, which is shown now or never."""
         ...
 
-    def set_disabled(self, reference: str, disabled: bool) -> Key: ...
+    def change(self, reference: str, change: KeyChange) -> Key: ...
 
     def rotate(self, reference: str, grace: float = 0.0) -> tuple[Key, str]:
         """A new secret; the old one works for `grace` more seconds."""

@@ -16,7 +16,8 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from trunkline.core.call import Capture, Key, KeySpec
+from trunkline.core.call import PRIORITIES, Capture, Key, KeyChange, KeySpec
+from trunkline.policy import rules
 from trunkline.state import auth_secret, schema
 from trunkline.state.database import Database
 from trunkline.state.keyring import SHOWN_CHARACTERS, StoredKey, digest, new_secret
@@ -25,6 +26,7 @@ from trunkline.state.location import StateError
 ID_PREFIX = "key_"
 MAX_ITEMS = 100
 MAX_TEXT = 200
+MAX_LIMITS = 32
 MAX_METADATA = 16_384
 MAX_GRACE = 30 * 86_400.0
 """Seconds."""
@@ -76,10 +78,19 @@ class KeyStore:
         with self._database.read() as connection:
             return _find(connection, reference).key
 
+    def change(self, reference: str, change: KeyChange) -> Key:
+        """Take over what the change says of a key. Raises `StateError` naming the field, or where there is no key."""
+        values = {name: value for name, value in msgspec.structs.asdict(change).items() if value is not msgspec.UNSET}
+        _validate_values(values)
+        if "limits" in values:
+            values["limits"] = _listed(values["limits"])
+        with self._database.write() as connection:
+            key = _find(connection, reference).key
+            return self._update(connection, key.id, values) if values else key
+
     def set_disabled(self, reference: str, disabled: bool) -> Key:
         """Refuse or admit a key's calls. Raises `StateError` where there is none."""
-        with self._database.write() as connection:
-            return self._update(connection, _find(connection, reference).key.id, {"disabled": disabled})
+        return self.change(reference, KeyChange(disabled=disabled))
 
     def rotate(self, reference: str, grace: float = 0.0) -> tuple[Key, str]:
         """A new secret for a key. The one before stays valid for `grace` seconds; the one before that does not.
@@ -164,7 +175,12 @@ def _row(key: Key) -> dict[str, Any]:
     for name in ("tags", "metadata"):
         row[name] = msgspec.json.encode(row[name]).decode()
     row["models"] = None if key.models is None else msgspec.json.encode(key.models).decode()
+    row["limits"] = _listed(key.limits)
     return row
+
+
+def _listed(items: tuple[str, ...]) -> str | None:
+    return msgspec.json.encode(items).decode() if items else None
 
 
 def _stored(row: Any) -> StoredKey:
@@ -173,6 +189,7 @@ def _stored(row: Any) -> StoredKey:
     values["tags"] = tuple(msgspec.json.decode(values["tags"]))
     values["models"] = None if values["models"] is None else tuple(msgspec.json.decode(values["models"]))
     values["metadata"] = msgspec.json.decode(values["metadata"])
+    values["limits"] = () if values["limits"] is None else tuple(msgspec.json.decode(values["limits"]))
     return StoredKey(Key(**values), old_hash, old_until)
 
 
@@ -191,3 +208,20 @@ def _validate(spec: KeySpec, now: float) -> None:
         raise StateError(f"capture: one of {', '.join(get_args(Capture))}, not {spec.capture!r}")
     if len(msgspec.json.encode(spec.metadata)) > MAX_METADATA:
         raise StateError(f"metadata: at most {MAX_METADATA} bytes as JSON")
+    _validate_values({"team": spec.team, "limits": spec.limits, "priority": spec.priority})
+
+
+def _validate_values(values: dict[str, Any]) -> None:
+    """What may be changed later, too. Raises `StateError` naming the field."""
+    team, limits, priority = (values.get(name) for name in ("team", "limits", "priority"))
+    if team is not None and not NAME.fullmatch(team):
+        raise StateError("team: 1 to 100 printable characters, not beginning with a space")
+    if priority is not None and priority not in PRIORITIES:
+        raise StateError(f"priority: one of {', '.join(PRIORITIES)}, not {priority!r}")
+    if limits is not None and len(limits) > MAX_LIMITS:
+        raise StateError(f"limits: at most {MAX_LIMITS}")
+    for limit in limits or ():
+        try:
+            rules.parse(limit)
+        except ValueError as error:
+            raise StateError(f"limits: {error}") from None

@@ -29,9 +29,11 @@ _LISTS = {"attempts": list[Attempt], "tags": tuple[str, ...], "lost": tuple[str,
 """The columns of JSON text, and what they hold."""
 _FOREIGN = ("model", "target", "price_model", "message", "request", "response")
 """The columns whose text others wrote."""
+_LATER = ("priority", "waited")
+"""Columns that entries of an earlier version leave empty: they have the default."""
 _SUMS = ("input", "cache_read", "cache_write", "output", "reasoning", "cost")
 
-DIMENSIONS = ("model", "target", "key", "surface", "day", "tag")
+DIMENSIONS = ("model", "target", "key", "team", "surface", "day", "tag")
 """What usage can be grouped by. A call with several tags counts under each of them, one without any under none."""
 
 
@@ -178,6 +180,9 @@ def _json(items: Sequence[Any]) -> str | None:
 def _entry(row: Any) -> Entry:
     values = dict(row._mapping)
     del values["day"]
+    for name in _LATER:
+        if values[name] is None:
+            del values[name]
     tokens = {name: values.pop(name) for name in TOKENS}
     for name, kind in _LISTS.items():
         text = values.pop(name)

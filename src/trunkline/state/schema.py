@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 """Every Alembic revision, oldest first: known here so that a start need not import Alembic to find nothing to do."""
 
 HEAD = REVISIONS[-1]
@@ -38,6 +38,9 @@ keys = sa.Table(
     sa.Column("disabled", sa.Boolean, nullable=False),
     sa.Column("capture", sa.Text),
     sa.Column("metadata", sa.Text, nullable=False),
+    sa.Column("team", sa.Text),
+    sa.Column("limits", sa.Text),
+    sa.Column("priority", sa.Text),
 )
 """`old_hash` is the secret before the last rotation, valid until `old_until`."""
 
@@ -76,11 +79,15 @@ ledger = sa.Table(
     sa.Column("lost", sa.Text),
     sa.Column("request", sa.Text),
     sa.Column("response", sa.Text),
+    sa.Column("team", sa.Text),
+    sa.Column("priority", sa.Text),
+    sa.Column("waited", sa.Double),
 )
 """One row a call. The token columns are all NULL where nothing is known of the usage; `cost` where no price is."""
 
-# The one index that every row pays for: usage is asked for by time first, whatever it is grouped by.
+# The indexes that every row pays for: usage is asked for by time first, whatever it is grouped by; or for one key.
 sa.Index("ix_ledger_at", ledger.c.at)
+sa.Index("ix_ledger_key_at", ledger.c.key, ledger.c.at)
 
 responses = sa.Table(
     "responses",

@@ -3,7 +3,7 @@
     GET    /admin/v1/keys                 list
     POST   /admin/v1/keys                 create: {"name", and the other fields of `core.call.KeySpec`}
     GET    /admin/v1/keys/{key}           show
-    PATCH  /admin/v1/keys/{key}           {"disabled": true or false}
+    PATCH  /admin/v1/keys/{key}           {"disabled", "team", "limits", "priority"}: those that shall change
     POST   /admin/v1/keys/{key}/rotate    {"grace": seconds}
     DELETE /admin/v1/keys/{key}           delete
 
@@ -18,14 +18,10 @@ from typing import Any
 
 import msgspec
 
-from trunkline.core.call import Key, KeySpec
+from trunkline.core.call import Key, KeyChange, KeySpec
 from trunkline.core.errors import BadRequest, NotFound, Overloaded
 from trunkline.core.stores import KeyAdmin, StoreError, StoreUnavailable
 from trunkline.edge.admin.base import Asked, Shown
-
-
-class _Change(msgspec.Struct, forbid_unknown_fields=True):
-    disabled: bool
 
 
 class _Rotation(msgspec.Struct, forbid_unknown_fields=True):
@@ -79,8 +75,8 @@ async def _one(store: KeyAdmin, reference: str, asked: Asked) -> Callable[[], Sh
         return lambda: (200, facts(_found(store, reference)))
     if asked.method == "DELETE":
         return lambda: (200, facts(store.delete(_found(store, reference).id)) | {"deleted": True})
-    change = await asked.body(_Change)
-    return lambda: (200, facts(store.set_disabled(_found(store, reference).id, change.disabled)))
+    change = await asked.body(KeyChange)
+    return lambda: (200, facts(store.change(_found(store, reference).id, change)))
 
 
 def _found(store: KeyAdmin, reference: str) -> Key:
