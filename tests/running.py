@@ -22,6 +22,7 @@ import msgspec
 from tests.talking import ask
 from trunkline.app import Gateway
 from trunkline.config import load
+from trunkline.config.source import FileSource
 from trunkline.core.call import Entry
 from trunkline.edge.listener import Listener, bind
 
@@ -81,11 +82,11 @@ def journalled(directory: Path) -> list[Entry]:
 @asynccontextmanager
 async def running(directory: Path, sections: dict[str, Any], *, begin: bool = False) -> AsyncIterator[Running]:
     """`begin` opens the database and the price list; without it the journal keeps every entry."""
-    config = load(write_config(directory, sections), environ={})
-    gateway = await Gateway.start(config)
+    path = write_config(directory, sections)
+    gateway = await Gateway.start(load(path, environ={}), FileSource(path))
     listening = bind("127.0.0.1", 0)
     run = Running(gateway, listening.getsockname()[1], directory)
-    run.listener = listener = Listener(gateway.edge, config.server)
+    run.listener = listener = Listener(gateway.edge, gateway.config.server)
     listener.config.load()
     listener.lifespan = listener.config.lifespan_class(listener.config)
     await listener.startup(sockets=[listening])  # without the main loop, whose ticks take a tenth of a second each

@@ -250,7 +250,7 @@ class Gateway:
             "trunkline_upstream_calls_waiting": stats["waiting"],
             "trunkline_config_taken": self.reloader.taken,
             "trunkline_config_refusals": self.reloader.refusals,
-            "trunkline_config_refused": self.reloader.refused is not None,
+            "trunkline_config_refused": float(self.reloader.refused is not None),
         }
         if self.journal is not None:
             journal = self.journal.status()

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
+    from trunkline.app import Gateway
     from trunkline.config import Config
+    from trunkline.config.source import FileSource
+    from trunkline.edge.listener import Listener
 
 log = logging.getLogger("trunkline")
 
@@ -48,79 +55,129 @@ def serve(
       OPENAI_API_KEY=sk-... trunkline serve --port 8080
       trunkline serve --config trunkline.yaml --workers 4
     """
-    from trunkline.config import ConfigError, load
+    from trunkline.config import ConfigError
     from trunkline.config.logs import configure
+    from trunkline.config.source import FileSource
     from trunkline.state.location import StateError
 
+    # Until there is somebody to read the configuration again: it would end the process.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    override = partial(_overridden, host=host, port=port, workers=workers)
+    path = Path(file) if file is not None else None
+    source = FileSource(path, insecure or host is not None, override)
     try:
-        config = _overridden(load(file, insecure=insecure or host is not None), host, port, workers, insecure)
-        configure(config.log)
         if worker is not None:
             descriptor, supervisor, share = worker
-            _run(config, socket.socket(fileno=descriptor), Path(share), supervisor)
-        elif config.server.workers > 1:
-            _supervise(config, _bound(config), file, insecure)
+            source.shared = Path(share)
+            config = source.joined()
+            configure(config.log)
+            _run(config, source, socket.socket(fileno=descriptor), supervisor)
+            return
+        config = source.load()
+        _check_host(config, host, insecure)
+        configure(config.log)
+        listening = _bound(config)
+        _say(config, listening)
+        if config.server.workers > 1:
+            _supervise(config, source, listening, insecure)
         else:
-            listening = _bound(config)
-            _say(config, listening)
-            _run(config, listening)
+            _run(config, source, listening)
     except (ConfigError, StateError) as error:
         raise click.ClickException(str(error)) from None
 
 
-def _supervise(config: Config, listening: socket.socket, file: str | None, insecure: bool) -> None:
+def _supervise(config: Config, source: FileSource, listening: socket.socket, insecure: bool) -> None:
     """Serve with several processes until a signal."""
     from trunkline.edge.workers import supervise
 
-    _say(config, listening)
     with tempfile.TemporaryDirectory(prefix="trunkline-") as share:
+        source.share(Path(share))
         # A worker is told whose it is: one that asked for its parent might ask when that is gone already.
         worker = ["--worker", str(listening.fileno()), str(os.getpid()), share]
         command = [sys.executable, "-m", "trunkline", "serve", *worker]
-        command += ["--config", file] if file is not None else []
+        command += ["--config", str(source.path)] if source.path is not None else []
         command += ["--insecure"] if insecure else []
         supervise(command, listening, config.server.workers, config.server.drain_timeout)
 
 
-def _run(config: Config, listening: socket.socket, share: Path | None = None, supervisor: int | None = None) -> None:
+def _run(config: Config, source: FileSource, listening: socket.socket, supervisor: int | None = None) -> None:
     """Serve in this process until a signal."""
     import uvloop
 
-    uvloop.run(_serve(config, listening, share, supervisor))
+    uvloop.run(_serve(config, source, listening, supervisor))
 
 
-async def _serve(config: Config, listening: socket.socket, share: Path | None, supervisor: int | None) -> None:
+async def _serve(config: Config, source: FileSource, listening: socket.socket, supervisor: int | None) -> None:
     import asyncio
 
     from trunkline.app import Gateway
     from trunkline.edge.listener import Listener
 
-    gateway = await Gateway.start(config)
+    gateway = await Gateway.start(config, source)
     listener = Listener(gateway.edge, config.server, supervisor)
-    asyncio.get_running_loop().call_later(BEHIND, gateway.begin, share)
+    asyncio.get_running_loop().call_later(BEHIND, gateway.begin, source.shared)
     try:
-        await listener.serve(sockets=[listening])
+        with _reloading(gateway, source, listener, supervisor):
+            await listener.serve(sockets=[listening])
     finally:
         await gateway.aclose()
         log.info("stopped")
 
 
-def _overridden(config: Config, host: str | None, port: int | None, workers: int | None, insecure: bool) -> Config:
-    """The command line over the file. Raises click.ClickException where that would open the gateway to others."""
-    from msgspec import structs
+@contextmanager
+def _reloading(gateway: Gateway, source: FileSource, listener: Listener, supervisor: int | None) -> Iterator[None]:
+    """Meanwhile the configuration is read again on SIGHUP, and when the file changes if that is wanted."""
+    import asyncio
 
-    from trunkline.config.schema import is_loopback
+    from trunkline.edge.watch import Watch
+    from trunkline.edge.workers import hung_up
+
+    loop, reloader = asyncio.get_running_loop(), gateway.reloader
+
+    def hang_up() -> None:
+        if supervisor is None and hung_up():
+            listener.handle_exit(signal.SIGTERM, None)
+        else:
+            reloader.soon("SIGHUP")
+
+    def changed() -> None:
+        if gateway.config.reload == "watch":
+            loop.call_soon_threadsafe(reloader.soon, "the file has changed")
+
+    if source.refused is not None:
+        reloader.refuse(source.refused)
+    if supervisor is not None:
+        reloader.others = partial(os.kill, supervisor, signal.SIGHUP)
+    loop.add_signal_handler(signal.SIGHUP, hang_up)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+    watch = Watch(source.path, changed) if source.path is not None else None
+    try:
+        yield
+    finally:
+        if watch is not None:
+            watch.close()
+
+
+def _overridden(config: Config, host: str | None, port: int | None, workers: int | None) -> Config:
+    """The command line over the file."""
+    from msgspec import structs
 
     old_host, old_port = config.address
     new_host, new_port = host or old_host, old_port if port is None else port
-    if config.auth == "open" and not insecure and not is_loopback(new_host):
-        raise click.ClickException(
-            f"--host {new_host}: this configuration asks for no key (auth: open), so anyone who reaches that address "
-            "could spend your money. Set `auth: required` in a configuration, or say --insecure."
-        )
     shown = f"[{new_host}]" if ":" in new_host else new_host
     server = config.server if workers is None else structs.replace(config.server, workers=workers)
     return structs.replace(config, listen=f"{shown}:{new_port}", server=server)
+
+
+def _check_host(config: Config, host: str | None, insecure: bool) -> None:
+    """Raises click.ClickException where the command line would open the gateway to others."""
+    from trunkline.config.schema import is_loopback
+
+    if host is not None and config.auth == "open" and not insecure and not is_loopback(host):
+        raise click.ClickException(
+            f"--host {host}: this configuration asks for no key (auth: open), so anyone who reaches that address "
+            "could spend your money. Set `auth: required` in a configuration, or say --insecure."
+        )
 
 
 def _bound(config: Config) -> socket.socket:

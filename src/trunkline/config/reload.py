@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -77,7 +78,8 @@ class Reloader:
 
     def shown(self) -> dict[str, Any]:
         """What is in force, credentials masked, and what was refused."""
-        return {**self.status(), "waiting_for_restart": self.waiting, "config": masked(self.config)}
+        told = {"process": os.getpid(), "waiting_for_restart": self.waiting, "config": masked(self.config)}
+        return {**self.status(), **told}
 
     def status(self) -> dict[str, Any]:
         """Which configuration is in force, and since when."""

@@ -95,6 +95,8 @@ class Config(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """What is written down of every call."""
     responses: ResponsesSettings = field(default_factory=ResponsesSettings)
     """What is remembered of the answers of `/v1/responses`."""
+    reload: Literal["asked", "watch"] = "asked"
+    """When this file is read again: `asked`, on SIGHUP and over the admin API; `watch`, also when it changes."""
     log: LogSettings = field(default_factory=LogSettings)
     """The process's own messages, on standard error."""
     sim: SimSettings = field(default_factory=SimSettings)
