@@ -1,0 +1,86 @@
+"""One attempt at one target: what it is called in the ledger, and what the target's standing learns from it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from functools import partial
+
+from trunkline.core.call import Attempt, AttemptKind, Call
+from trunkline.core.errors import GatewayError, InternalError, why_cancelled
+from trunkline.core.pipeline import Handler
+from trunkline.core.reply import Reply
+from trunkline.policy.outcome import Outcome
+from trunkline.stages.routing.route import Candidate
+
+log = logging.getLogger("trunkline.calls")
+
+
+class Attempts:
+    """`clock`: seconds, monotonic."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+
+    async def make(
+        self, call: Call, candidate: Candidate, proceed: Handler, start: float, kind: AttemptKind = ""
+    ) -> Reply:
+        standing = candidate.standing
+        call.attempt = Attempt(candidate.name, start - call.started, kind=kind)
+        call.target, call.api = candidate.target, None
+        call.attempts.append(call.attempt)
+        call.lost.clear()
+        standing.began(start)
+        try:
+            reply = await proceed(call)
+        except BaseException as raised:
+            error, attempt = _known(raised), call.attempt
+            attempt.status, attempt.reason = error.status, error.code
+            now = self._clock()
+            attempt.duration = now - call.started - attempt.start
+            standing.ended(_failure(attempt.duration, error), now)
+            raise
+        attempt = call.attempt
+        attempt.status = reply.status
+        begun = self._clock() - start
+        reply.on_finish.append(partial(self._answered, call, reply, candidate, attempt, begun))
+        return reply
+
+    def _answered(
+        self, call: Call, reply: Reply, candidate: Candidate, attempt: Attempt, begun: float, error: GatewayError | None
+    ) -> None:
+        """The answer has come to an end, a good one or a bad one: its status was sent long since."""
+        now = self._clock()
+        attempt.duration = now - call.started - attempt.start
+        error = error or reply.flow.error
+        stream = reply.body is None
+        if error is None:
+            usage = reply.flow.usage or reply.usage
+            outcome = Outcome(attempt.duration, begun, stream, usage)
+        else:
+            attempt.reason = error.code
+            outcome = _failure(attempt.duration, error, begun, stream)
+        candidate.standing.ended(outcome, now)
+
+
+def _failure(duration: float, error: GatewayError, begun: float | None = None, stream: bool = False) -> Outcome:
+    return Outcome(duration, begun, stream, None, error.kind, error.blame, error.retry_after)
+
+
+def _known(raised: BaseException) -> GatewayError:
+    match raised:
+        case GatewayError():
+            return raised
+        case asyncio.CancelledError():
+            return why_cancelled(raised)
+        case _:
+            return InternalError("")
+
+
+def tell(call: Call, error: GatewayError) -> None:
+    """The log gets what the caller does not: the transport's own words, and what the provider said of our account."""
+    attempt = call.attempts[-1]
+    level = logging.DEBUG if error.blame == "client" else logging.WARNING
+    facts = {"request_id": call.id, "target": attempt.target, "code": error.code, "status": error.status}
+    log.log(level, "attempt %d, at %s, failed: %s", len(call.attempts), attempt.target, error.full, extra=facts)
