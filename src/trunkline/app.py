@@ -38,6 +38,7 @@ from trunkline.providers.prices import PriceList
 from trunkline.providers.target import Provider
 from trunkline.stages.auth import Auth
 from trunkline.stages.conversation import Conversation
+from trunkline.stages.idempotency import Idempotency
 from trunkline.stages.ledger import Ledger
 from trunkline.stages.routing import Routing
 from trunkline.stages.routing.route import Routes
@@ -99,9 +100,11 @@ class Gateway:
             random.random,
             self.directory.offer,
         )
+        self.idempotency = Idempotency(config.idempotency, time.monotonic)
         handle = stack(
             Ledger(journal, self.meters, self.prices, time.monotonic),
             auth,
+            self.idempotency,
             self.conversation,
             self.routing,
             terminal=upstream,
@@ -134,7 +137,7 @@ class Gateway:
             },
             below={**dict.fromkeys(model_pages.BELOW, models), "/admin/": admin},
             identify=auth.identify,
-            behind=lambda: self.conversation.runs.active,
+            behind=lambda: self.conversation.runs.active + len(self.idempotency.records.running),
         )
 
     def _responses(self) -> Responses:
@@ -178,6 +181,7 @@ class Gateway:
         before, self.plane = self.plane, plane
         self.routing.take(self._routes(plane), config.routing, plane.directory.offer)
         self.auth.capture = config.ledger.capture
+        self.idempotency.take(config.idempotency)
         await self._upstream.keep(plane.providers.values())
         if config.log != before.config.log:
             configure(config.log)
@@ -213,7 +217,9 @@ class Gateway:
 
     async def aclose(self) -> None:
         await self.reloader.aclose()
-        await self.conversation.aclose(ShuttingDown("This gateway shut down before the answer was complete."))
+        stopped = ShuttingDown("This gateway shut down before the answer was complete.")
+        await self.idempotency.aclose(stopped)
+        await self.conversation.aclose(stopped)
         if self._simulator_close is not None:
             await self._simulator_close()
         await self._upstream.aclose()

@@ -16,6 +16,7 @@ from trunkline.edge.transport.base import TransportSettings
 from trunkline.providers.catalog_facts import Facts
 from trunkline.providers.settings import ProviderSettings
 from trunkline.stages.conversation.settings import ResponsesSettings
+from trunkline.stages.idempotency.settings import IdempotencySettings
 from trunkline.stages.routing.settings import ModelSettings, RoutingSettings
 
 LATER = {
@@ -95,6 +96,8 @@ class Config(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """What is written down of every call."""
     responses: ResponsesSettings = field(default_factory=ResponsesSettings)
     """What is remembered of the answers of `/v1/responses`."""
+    idempotency: IdempotencySettings = field(default_factory=IdempotencySettings)
+    """Calls that are made once, however often they come."""
     reload: Literal["asked", "watch"] = "asked"
     """When this file is read again: `asked`, on SIGHUP and over the admin API; `watch`, also when it changes."""
     log: LogSettings = field(default_factory=LogSettings)

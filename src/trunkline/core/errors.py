@@ -4,7 +4,7 @@
     ├─ ClientError (blame: client)
     │  ├─ BadRequest 400 · LossyTranslation 400 · UnsupportedCapability 400 · Unsupported 400
     │  ├─ Unauthenticated 401 · Forbidden 403 · NotFound 404 · ModelNotFound 404 · MethodNotAllowed 405
-    │  ├─ RequestTimeout 408 · Elsewhere 409 · TooLarge 413 · HeadTooLarge 431
+    │  ├─ RequestTimeout 408 · Elsewhere 409 · TooLarge 413 · IdempotencyKeyReused 422 · HeadTooLarge 431
     │  └─ ClientGone 499 (never sent; the ledger shows it)
     ├─ InternalError 500 · ShuttingDown 503 · Overloaded 503 · DeadlineExceeded 504 (blame: gateway)
     └─ UpstreamError (blame: upstream; status and code as the upstream said)
@@ -113,6 +113,12 @@ class Elsewhere(ClientError):
     """Another gateway works on it, and it alone can do what is asked."""
 
     status, code, kind = 409, "response_elsewhere", "conflict"
+
+
+class IdempotencyKeyReused(ClientError):
+    """The header's value belongs to another request."""
+
+    status, code = 422, "idempotency_key_reused"
 
 
 class RequestTimeout(ClientError):
