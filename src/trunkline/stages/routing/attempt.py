@@ -26,12 +26,13 @@ class Attempts:
     async def make(
         self, call: Call, candidate: Candidate, proceed: Handler, start: float, kind: AttemptKind = ""
     ) -> Reply:
-        standing = candidate.standing
+        assert call.peek is not None
+        standing, stream = candidate.standing, call.peek.stream
         call.attempt = Attempt(candidate.name, start - call.started, kind=kind)
         call.target, call.api = candidate.target, None
         call.attempts.append(call.attempt)
         call.lost.clear()
-        standing.began(start)
+        standing.began(start, stream)
         try:
             reply = await proceed(call)
         except BaseException as raised:
@@ -39,11 +40,13 @@ class Attempts:
             attempt.status, attempt.reason = error.status, error.code
             now = self._clock()
             attempt.duration = now - call.started - attempt.start
-            standing.ended(_failure(attempt.duration, error), now)
+            standing.ended(_failure(attempt.duration, error, None, stream), now)
             raise
         attempt = call.attempt
         attempt.status = reply.status
-        begun = self._clock() - start
+        now = self._clock()
+        begun = now - start
+        standing.answered(begun, now, stream)
         reply.on_finish.append(partial(self._answered, call, reply, candidate, attempt, begun))
         return reply
 
@@ -51,10 +54,10 @@ class Attempts:
         self, call: Call, reply: Reply, candidate: Candidate, attempt: Attempt, begun: float, error: GatewayError | None
     ) -> None:
         """The answer has come to an end, a good one or a bad one: its status was sent long since."""
-        now = self._clock()
+        assert call.peek is not None
+        now, stream = self._clock(), call.peek.stream
         attempt.duration = now - call.started - attempt.start
         error = error or reply.flow.error
-        stream = reply.body is None
         if error is None:
             usage = reply.flow.usage or reply.usage
             outcome = Outcome(attempt.duration, begun, stream, usage)
@@ -64,8 +67,8 @@ class Attempts:
         candidate.standing.ended(outcome, now)
 
 
-def _failure(duration: float, error: GatewayError, begun: float | None = None, stream: bool = False) -> Outcome:
-    return Outcome(duration, begun, stream, None, error.kind, error.blame, error.retry_after)
+def _failure(duration: float, error: GatewayError, begun: float | None, stream: bool) -> Outcome:
+    return Outcome(duration, begun, stream, None, error.kind, error.blame, error.retry_after, error.code)
 
 
 def _known(raised: BaseException) -> GatewayError:
