@@ -45,6 +45,10 @@ class RedisServer:
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}"
 
+    @property
+    def running(self) -> bool:
+        return self._process is not None
+
     def start(self) -> None:
         common = ("--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", str(self.directory))
         with (self.directory / f"redis-{self.port}.log").open("ab") as log:
@@ -133,16 +137,27 @@ class SlowWay:
             task.add_done_callback(self._tasks.discard)
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, delayed: bool) -> None:
+        """What comes first goes first, also where the delay changes."""
         loop = asyncio.get_running_loop()
-        try:
-            while data := await reader.read(65_536):
-                if delayed and self.delay:
-                    loop.call_later(self.delay, writer.write, data)
-                else:
-                    writer.write(data)
-        except ConnectionError:
-            pass
-        finally:
-            if not (delayed and self.delay):
-                writer.close()
-            self._writers.discard(writer)
+        waiting: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
+
+        async def write() -> None:
+            while True:
+                due, data = await waiting.get()
+                if due > loop.time():
+                    await asyncio.sleep(due - loop.time())
+                if not data:
+                    writer.close()
+                    return
+                writer.write(data)
+
+        task = asyncio.create_task(write())
+        self._tasks.add(task)
+        data = b"-"
+        while data:
+            try:
+                data = await reader.read(65_536)
+            except ConnectionError:
+                data = b""
+            waiting.put_nowait((loop.time() + (self.delay if delayed else 0.0), data))
+        self._writers.discard(writer)

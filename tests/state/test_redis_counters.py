@@ -10,31 +10,14 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.state.counters_model import Machine
+from tests.state.redis_process import Process
 from tests.state.redis_server import RedisServer
 from trunkline.core.limit import Grant, Refusal, Want
-from trunkline.policy.outage import RedisSettings
 from trunkline.policy.quota import FIXED, NOW, ROLLING
-from trunkline.state.counters_memory import MemoryCounters
 from trunkline.state.redis import client
-from trunkline.state.redis.alone import Alone
-from trunkline.state.redis.client import RedisClient
 from trunkline.state.redis.counters import RedisCounters
-from trunkline.state.redis.debts import Debts, Unsettled
-from trunkline.state.redis.location import locate_redis
+from trunkline.state.redis.debts import Unsettled
 from trunkline.state.redis.scripts import Script, read_scripts
-
-PATIENT = RedisSettings(deadline=1.0)
-"""The machine that runs the tests may stall: what is tested here is no deadline."""
-
-
-class Process:
-    """What one process of the gateway has of Redis."""
-
-    def __init__(self, url: str, given: RedisSettings = PATIENT) -> None:
-        self.client = RedisClient(locate_redis(url), given)
-        self.alone = Alone(MemoryCounters, lambda: self.client.processes)
-        self.debts = Debts(self.client)
-        self.counters = RedisCounters(self.client, self.alone, self.debts)
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +34,7 @@ async def processes(redis: RedisServer) -> AsyncIterator[list[Process]]:
     redis.command("FLUSHALL")
     made = [Process(redis.url) for _ in range(3)]
     for each in made:
-        await each.client.open(2.0)
-        assert each.client.up, each.client.status()
+        await each.open()
     yield made
     for each in made:
         await each.client.aclose()
@@ -89,8 +71,7 @@ class RedisMachine(Machine):
         self.process = Process(_SERVER[0].url)
         self.process.client.scripts = _by_a_clock_of_ours()
         self._set_clock()
-        self.run(self.process.client.open(2.0))
-        assert self.process.client.up, self.process.client.status()
+        self.run(self.process.open())
         return self.process.counters
 
     def _set_clock(self) -> None:
@@ -140,17 +121,8 @@ async def test_processes_together_get_what_there_is_and_no_more(processes: list[
     for process, grant in granted[:50]:
         process.counters.settle(grant, (1, 4, 0))
     asked = [(want.counter, want.window) for want in wants]
-    assert await _eventually(processes[0], asked, [99, 690, 49])
+    await processes[0].holds(asked, [99, 690, 49])
     assert len(await round_of_calls()) == 30
-
-
-async def _eventually(process: Process, asked, expected: list[int]) -> bool:  # type: ignore[no-untyped-def]
-    """What the others have sent may still be on its way."""
-    end = time.monotonic() + 5
-    while await process.counters.read(asked) != expected:
-        assert time.monotonic() < end, (await process.counters.read(asked), expected)
-        await asyncio.sleep(0.01)
-    return True
 
 
 async def test_what_a_dead_process_held_returns_when_its_lease_ends(processes: list[Process]) -> None:
@@ -200,7 +172,7 @@ async def test_a_settlement_counts_once_however_often_it_is_sent(processes: list
     assert isinstance(grant, Grant)
     for first in (True, False, False):
         one.debts._settle(Unsettled(grant, (7,), first))
-    assert await _eventually(one, [("a", FIXED["day"])], [7])
+    await one.holds([("a", FIXED["day"])], [7])
 
 
 async def test_scripts_that_redis_forgot_are_loaded_again(processes: list[Process], redis: RedisServer) -> None:

@@ -195,7 +195,7 @@ class RedisClient:
                     await self._connect()
                 await self._beat()
                 failures, pause = 0, BEAT if self.up else LOOK
-            except (StoreError, OSError, TimeoutError) as error:
+            except Exception as error:  # noqa: BLE001 - the task's boundary: a guard that dies leaves everybody alone
                 self._failed(error)
                 pause = RETRIES[min(failures, len(RETRIES) - 1)] if self._connection is None else LOOK
                 failures += 1
@@ -226,7 +226,8 @@ class RedisClient:
             connection.abort()
             raise RedisLost(f"no answer for {SILENCE:g} s")
         asked = monotonic()
-        beat = self.run("beat", [self.key("living"), self.key("name")], [self.salt, int(DEAD_AFTER * 1000), self.salt])
+        facts = [self.salt, int(DEAD_AFTER * 1000), f"{self.salt} {asked}"]
+        beat = self.run("beat", [self.key("living"), self.key("name")], facts)
         living, name = await asyncio.wait_for(beat, SILENCE)
         in_time = monotonic() - asked < self.settings.deadline
         self.processes = max(living, self._floor)
@@ -261,10 +262,15 @@ class RedisClient:
             self._wake.set()
 
     def _failed(self, error: Exception) -> None:
-        if self._connection is not None and isinstance(error, TimeoutError):
-            self._connection.abort()
-        elif self._connection is not None and isinstance(error, RedisError):
-            self._wrong(self._connection, error)
+        """Of the guard's own questions. A connection that does not answer, or answers what makes no sense, is given
+        up."""
+        if not isinstance(error, StoreError | OSError | TimeoutError):
+            log.error("Redis %s: this should not happen", self.location.shown, exc_info=error)
+        connection = self._connection
+        if connection is not None and isinstance(error, RedisError):
+            self._wrong(connection, error)
+        elif connection is not None and not isinstance(error, StoreError):
+            connection.abort()
         self._fault = str(error) or f"no answer for {SILENCE:g} s"
         self._breaker.proved(monotonic(), in_time=False)
         self._left(self._fault)
