@@ -41,6 +41,7 @@ from trunkline.stages.conversation import Conversation
 from trunkline.stages.idempotency import Idempotency
 from trunkline.stages.ledger import Ledger
 from trunkline.stages.routing import Routing
+from trunkline.stages.routing.changes import Changes
 from trunkline.stages.routing.route import Routes
 from trunkline.state.exposition import exposition
 from trunkline.state.journal import FileJournal
@@ -88,7 +89,8 @@ class Gateway:
             journal = self.journal = FileJournal(Path(config.state.directory) / "journal")
             secret = config.auth_secret.reveal() if config.auth_secret is not None else None
             self.shipper = Shipper(locate(config.state.durable), self.journal, self.ring, self.prices.cost, secret)
-        self.board = Board()
+        self.changes = Changes(time.time)
+        self.board = Board(config.routing.health, config.routing.concurrency, random.random, self.changes)
         self.auth = auth = Auth(self.ring if config.auth == "required" else None, config.ledger.capture, time.time)
 
         self._upstream = upstream = Upstream(self.transport, config.server.ping_interval)
@@ -180,6 +182,7 @@ class Gateway:
         plane = await asyncio.to_thread(plane_of, config, self._simulator)
         before, self.plane = self.plane, plane
         self.routing.take(self._routes(plane), config.routing, plane.directory.offer)
+        self.board.configure(config.routing.health, config.routing.concurrency)
         self.auth.capture = config.ledger.capture
         self.idempotency.take(config.idempotency)
         await self._upstream.keep(plane.providers.values())

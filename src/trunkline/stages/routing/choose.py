@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from msgspec import Struct
 
 from trunkline.core.call import Call
+from trunkline.stages.routing.health import full, least_bad, out, spared
 from trunkline.stages.routing.route import Candidate, Leg
 
 
@@ -46,7 +47,7 @@ def _tried(candidate: Candidate, ask: Ask) -> str | None:
 FILTERS: Mapping[str, Filter] = {"needs": _needs, "tried": _tried}
 """In this order. Whoever is passed over by one of these is not asked at all."""
 
-SOFT: Mapping[str, Filter] = {}
+SOFT: Mapping[str, Filter] = {"health": out, "ceiling": full}
 """Whoever is passed over by one of these is asked all the same where nobody else is left: the least bad."""
 
 
@@ -102,11 +103,11 @@ def choose(legs: Sequence[Leg], ask: Ask, draw: Callable[[], float]) -> Candidat
         left = _passing(leg.candidates, ask, FILTERS)
         if not left:
             continue
-        well = _passing(left, ask, SOFT) if SOFT else left
+        well = _passing(left, ask, SOFT)
         if well:
-            return _picked(leg, well, ask, draw)
+            return _picked(leg, well if len(well) == len(left) else spared(left, well, ask), ask, draw)
         spare = spare or (leg, left)
-    return _picked(spare[0], spare[1], ask, draw) if spare is not None else None
+    return _picked(spare[0], least_bad(spare[1], ask), ask, draw) if spare is not None else None
 
 
 def _passing(candidates: Sequence[Candidate], ask: Ask, filters: Mapping[str, Filter]) -> list[Candidate]:

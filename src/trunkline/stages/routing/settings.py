@@ -6,6 +6,9 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
+from trunkline.policy.breaker import HealthSettings
+from trunkline.policy.ceiling import ConcurrencySettings
+
 Positive = Annotated[float, Meta(gt=0, le=1e9)]
 
 
@@ -19,6 +22,8 @@ class TargetSettings(Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tr
     """Its share of the calls, beside the others' of its tier."""
     tier: Annotated[int, Meta(ge=0, le=63)] = 0
     """The targets of the lowest tier that has one in good health are chosen from; the others stand by."""
+    max_concurrency: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
+    """How many calls at a time it is given, by each process; the next target is asked instead."""
     base_model: str | None = None
     """What the target really is, where its name does not tell: the model behind an Azure deployment, such as `gpt-4o`.
     Prices and capabilities are looked up under it."""
@@ -65,3 +70,7 @@ class RoutingSettings(Struct, forbid_unknown_fields=True, frozen=True, kw_only=T
     """The same for attempts at other targets."""
     floor: Annotated[float, Meta(ge=0, le=10_000)] = 10.0
     """Further attempts a second that are allowed in any case, of either sort."""
+    health: HealthSettings = field(default_factory=HealthSettings)
+    """When a target is left out for a while."""
+    concurrency: ConcurrencySettings = field(default_factory=ConcurrencySettings)
+    """How many calls at a time a target is given."""
