@@ -190,7 +190,7 @@ class Gateway:
             configure(config.log)
 
     def _routes(self, plane: Plane) -> Routes:
-        return Routes(plane.config.models, plane.own, plane.directory.resolve, self.board)
+        return Routes(plane.config.models, plane.own, plane.directory.resolve, self.board, self.prices)
 
     async def _reload(self) -> dict[str, Any]:
         """What the admin API orders."""

@@ -118,7 +118,7 @@ state: 3
         ),
         (5, "providers.g.api_key", "expected text, found a list"),
         (5, "providers.g.kind", f'expected {kinds}, found "geminy"; did you mean "gemini"?'),
-        (8, "models.smart.strategy", '"complexity" is not available yet; available: least_busy or priority or weighted'),
+        (8, "models.smart.strategy", '"complexity" is not available yet; available: cost or latency or least_busy or priority or quota or weighted'),
         (9, "models.smart.targets", "expected 1 to 64 entries, found 0"),
         (10, "server.drain_timeout", 'expected a number, found the text "5"'),
         (10, "server.keep_alive", 'expected a number, found ".inf"'),

@@ -12,7 +12,6 @@ SRC = Path(__file__).parents[2] / "src" / "trunkline"
 UNREAD = frozenset(
     {
         "hot",  # one value only, for now
-        "strategy",  # likewise
     }
 )
 

@@ -13,6 +13,7 @@ from trunkline.config.problems import Path, did_you_mean
 from trunkline.config.provider_checks import PROVIDER_CHECKS
 from trunkline.config.read import Reading
 from trunkline.config.schema import Config, is_loopback, split_address
+from trunkline.policy.conditions import Condition
 from trunkline.stages.routing.settings import ModelSettings
 
 Found = Iterator[tuple[Path, str]]
@@ -23,6 +24,7 @@ SIMULATOR = "sim"
 
 _PROVIDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _MODEL_NAME = re.compile(r"[^\s/]{1,256}")
+_AFFINITY = re.compile(r"session|prefix|key|header:[A-Za-z0-9-]{1,64}")
 _CLIENTS = ("lean", "general")
 _DURABLE = ("sqlite", "postgresql")
 
@@ -136,6 +138,20 @@ def _targets(config: Config, reading: Reading) -> Found:
                 yield (*path, "target"), f'there is no provider "{reading.shown((*path, "target"), provider)}"{hint}'
 
 
+def _choices(config: Config, reading: Reading) -> Found:
+    for name, model in config.models.items():
+        if model.affinity is not None and not _AFFINITY.fullmatch(model.affinity.by):
+            yield ("models", name, "affinity", "by"), "expected session, prefix, key or header:NAME"
+        for index, target in enumerate(model.targets):
+            if target.when is not None:
+                try:
+                    Condition(target.when)
+                except ValueError as error:
+                    yield ("models", name, "targets", index, "when"), str(error)
+        if sum(target.canary or 0.0 for target in model.targets) > 1.0:
+            yield ("models", name, "targets"), "the shares of its canaries add up to more than 1"
+
+
 def _fallbacks(config: Config, reading: Reading) -> Found:
     for name, model in config.models.items():
         for index, other in enumerate(model.fallback):
@@ -181,6 +197,6 @@ def _transport(config: Config, _: Reading) -> Found:
 
 
 CHECKS: tuple[Check, ...] = (
-    _listen, _secrets, _provider_names, *PROVIDER_CHECKS, _urls, _offered, _model_names, _targets, _fallbacks, _state,
-    _transport,
+    _listen, _secrets, _provider_names, *PROVIDER_CHECKS, _urls, _offered, _model_names, _targets, _choices, _fallbacks,
+    _state, _transport,
 )  # fmt: skip

@@ -26,7 +26,14 @@ from trunkline.edge.transport.base import TransportSettings
 from trunkline.providers.catalog_facts import Facts
 from trunkline.providers.settings import CredentialEntry, ProviderSettings
 from trunkline.stages.conversation.settings import ResponsesSettings
-from trunkline.stages.routing.settings import ModelSettings, RetrySettings, RoutingSettings, TargetSettings
+from trunkline.stages.routing.settings import (
+    AffinitySettings,
+    ModelSettings,
+    QuotaSettings,
+    RetrySettings,
+    RoutingSettings,
+    TargetSettings,
+)
 
 SECTIONS: tuple[tuple[str, type[msgspec.Struct]], ...] = (
     ("Top level", Config),
@@ -36,6 +43,8 @@ SECTIONS: tuple[tuple[str, type[msgspec.Struct]], ...] = (
     ("A credential from a command", SecretCommand),
     ("`models.NAME`", ModelSettings),
     ("`models.NAME.targets[]`", TargetSettings),
+    ("`models.NAME.targets[].quota`", QuotaSettings),
+    ("`models.NAME.affinity`", AffinitySettings),
     ("`models.NAME.retry`", RetrySettings),
     ("`routing`", RoutingSettings),
     ("`catalog.MODEL`", Facts),
@@ -87,6 +96,7 @@ def json_schema() -> dict[str, Any]:
             if item.default_factory is default_database:
                 schema["default"] = str(default_database())
             _bound(schema)
+            _alone(schema)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Trunkline configuration",
@@ -102,6 +112,15 @@ def _hook(kind: type) -> dict[str, Any]:
     if kind in (Secret, Dsn):
         return {"type": "string", "minLength": 1}
     raise NotImplementedError(kind.__name__)
+
+
+def _alone(schema: dict[str, Any]) -> None:
+    """Of a list of choices, one alone may stand without the list."""
+    if schema.get("type") == "array" and "enum" in schema["items"]:
+        schema["anyOf"] = [schema["items"], {name: schema.pop(name) for name in [*schema] if name in _OF_LISTS}]
+
+
+_OF_LISTS = frozenset({"type", "items", "minItems", "maxItems"})
 
 
 def _bound(schema: dict[str, Any]) -> None:

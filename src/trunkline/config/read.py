@@ -135,6 +135,10 @@ class Reading:
         return INVALID if INVALID in values.values() else values
 
     def _tuple(self, tree: Tree, kind: Any, path: Path) -> Any:
+        """Of a list of choices, one alone may stand without the list."""
+        if isinstance(tree, Scalar) and isinstance(kind.item_type, inspect.LiteralType):
+            value = self._literal(tree, kind.item_type, path)
+            return value if value is INVALID else (value,)
         if not isinstance(tree, Sequence):
             return self._expected(tree, path, "a list")
         values = tuple(self._value(item, kind.item_type, (*path, index)) for index, item in enumerate(tree.items))

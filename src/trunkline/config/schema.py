@@ -20,7 +20,7 @@ from trunkline.stages.idempotency.settings import IdempotencySettings
 from trunkline.stages.routing.settings import ModelSettings, RoutingSettings
 
 LATER = {
-    "strategy": ("latency", "cost", "quota", "complexity"),
+    "strategy": ("complexity",),
 }
 """Values of these fields that are planned: refused as not available yet, rather than as unknown."""
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 from msgspec import UNSET, Struct, UnsetType, field
 
+from trunkline.core.choice import Choice
 from trunkline.core.limit import Allowance
 from trunkline.core.request import Request
 from trunkline.core.usage import Usage
@@ -139,6 +140,8 @@ class Attempt(Struct, omit_defaults=True):
     credential: str | None = None
     """Which of the provider's credentials answered, where it has several: `credential 2 of 3`."""
     kind: AttemptKind = ""
+    choice: Choice | None = None
+    """Why this target."""
     usage: Usage | None = None
     """What it is believed to have used, where it was paid for and did not become the answer, or not all of it."""
     price_model: str | None = None
@@ -228,9 +231,9 @@ class Call:
     """The state of one call. Made by the server edge; each stage fills in its part."""
 
     __slots__ = (
-        "addressed", "api", "arrived", "attempt", "attempts", "body", "bytes_out", "capture", "cost", "deadline",
-        "first_byte", "follows", "grant", "headers", "id", "key", "load", "lost", "memory", "parsed", "peek",
-        "priority", "query", "recovery", "started", "strict", "surface", "tags", "target", "usage", "waited",
+        "addressed", "api", "arrived", "attempt", "attempts", "body", "bytes_out", "capture", "choice", "cost",
+        "deadline", "first_byte", "follows", "grant", "headers", "id", "key", "load", "lost", "memory", "parsed",
+        "peek", "priority", "query", "recovery", "started", "strict", "surface", "tags", "target", "usage", "waited",
     )  # fmt: skip
 
     def __init__(self, id: str, surface: Any, headers: Headers, arrived: float, started: float) -> None:
@@ -266,6 +269,8 @@ class Call:
         self.attempts: list[Attempt] = []
         self.attempt: Attempt | None = None
         """The one that is being made, or became the answer."""
+        self.choice: Choice | None = None
+        """Why the target of the next attempt was chosen."""
         self.recovery: Any = None
         """What makes an answer that breaks off go on: `policy.continuation.Recovery`; None: nothing does."""
         self.lost: list[str] = []

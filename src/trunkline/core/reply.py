@@ -107,7 +107,8 @@ class Reply:
     out of its flow already."""
 
     __slots__ = (
-        "body", "content_type", "flow", "head", "headers", "on_finish", "raw", "source", "status", "usage",
+        "body", "content_type", "flow", "head", "headers", "heard", "on_finish", "raw", "source", "status",
+        "usage",
     )  # fmt: skip
 
     def __init__(
@@ -128,6 +129,8 @@ class Reply:
         self.status = status
         self.content_type = content_type
         self.headers: Headers = headers if headers is not None else []
+        self.heard: Headers = []
+        """The upstream's own header fields: for what they say of its limits."""
         self.usage: Usage | None = None
         """What the upstream told beside its body, where the flow knows of none."""
         self.raw = False

@@ -15,6 +15,8 @@ from msgspec import Struct
 from trunkline.policy.breaker import LEAST_SLOW, WAITING, Breaker, Cause, HealthSettings
 from trunkline.policy.ceiling import Ceiling, ConcurrencySettings
 from trunkline.policy.digest import Digest
+from trunkline.policy.headroom import Headroom
+from trunkline.policy.latency import Latency
 from trunkline.policy.outcome import Outcome
 
 MAX_TARGETS = 4096
@@ -64,8 +66,8 @@ class Standing:
     there is nothing to look at before a call is given to it."""
 
     __slots__ = (
-        "_board", "_limited", "_progress", "_provider", "breaker", "ceiling", "failures", "first_byte", "name",
-        "pending", "rest_reason", "resting", "successes", "waiting", "well", "whole",
+        "_board", "_limited", "_progress", "_provider", "breaker", "ceiling", "failures", "first_byte", "headroom",
+        "latency", "name", "pending", "rest_reason", "resting", "successes", "waiting", "well", "whole",
     )  # fmt: skip
 
     def __init__(self, name: str, board: Board, provider: Provider) -> None:
@@ -80,6 +82,10 @@ class Standing:
         """Of streams."""
         self.whole = Digest()
         """Until an answer that is no stream was there."""
+        self.latency: Latency | None = None
+        """Where a route chooses by it."""
+        self.headroom: Headroom | None = None
+        """Likewise."""
         self.well = True
         self.resting = float("-inf")
         """The end of the rest that the provider has asked for."""
@@ -95,6 +101,8 @@ class Standing:
         """An attempt begins."""
         self.pending += 1
         self.ceiling.began(self.pending)
+        if self.headroom is not None:
+            self.headroom.began(now)
         if stream:
             if self.waiting == 0:
                 self._progress = now
@@ -124,6 +132,10 @@ class Standing:
         start = now - outcome.duration
         if not begun and outcome.stream:
             self.waiting -= 1
+        if self.latency is not None:
+            self.latency.observe(outcome, now)
+        if self.headroom is not None:
+            self.headroom.ended(outcome, now)
         effect = outcome.effect
         if effect == "good":
             self.successes += 1

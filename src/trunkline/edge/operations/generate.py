@@ -48,7 +48,9 @@ class Generate:
         except UpstreamError as error:
             response = await self._learner.again(call, path, headers, body, error)
         try:
-            return await self._reply(call, identity, response)
+            reply = await self._reply(call, identity, response)
+            reply.heard = response.headers
+            return reply
         except BaseException as error:
             if isinstance(error, UpstreamBroken):
                 error.retryable = True  # nothing of it was sent: another target may still answer

@@ -13,9 +13,11 @@ from trunkline.core.call import Call
 from trunkline.core.errors import GatewayError
 from trunkline.core.pipeline import Handler
 from trunkline.core.reply import Reply
+from trunkline.policy.affinity import MemoryAffinities
 from trunkline.stages.routing.able import Offer, able
 from trunkline.stages.routing.attempt import Attempts, tell
 from trunkline.stages.routing.choose import Ask
+from trunkline.stages.routing.home import Homes
 from trunkline.stages.routing.journey import Guide, Journey
 from trunkline.stages.routing.route import Routes
 from trunkline.stages.routing.settings import RoutingSettings
@@ -36,6 +38,7 @@ class Routing:
         self._clock = clock
         self._attempts = Attempts(clock)
         self._guide = Guide(clock, draw, sleep)
+        self.homes = Homes(MemoryAffinities(), clock)
         self._settings: RoutingSettings | None = None
         self.take(routes, settings, offer)
 
@@ -54,15 +57,21 @@ class Routing:
         journey = Journey(call, route, Ask(call, self._clock(), able(call, route, self._offer), set()))
         if call.follows is not None:
             journey.ask.preferred = call.follows.target
+        if route.settings.affinity is not None:
+            self.homes.look(journey, route.settings.affinity)
         guide.retries.calls += 1
         guide.failovers.calls += 1
         candidate = guide.first(journey)
         while True:
             try:
-                return await self._attempts.make(call, candidate, proceed, journey.ask.now)
+                reply = await self._attempts.make(call, candidate, proceed, journey.ask.now)
             except GatewayError as error:
                 tell(call, error)
                 onward = await guide.onward(journey, candidate, error)
                 if onward is None:
                     raise
                 candidate = onward
+            else:
+                if journey.home:
+                    self.homes.remember(journey, candidate, reply)
+                return reply

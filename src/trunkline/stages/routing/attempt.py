@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 
 from trunkline.core.call import Attempt, AttemptKind, Call
-from trunkline.core.errors import GatewayError, InternalError, why_cancelled
+from trunkline.core.errors import GatewayError, InternalError, UpstreamError, why_cancelled
 from trunkline.core.pipeline import Handler
 from trunkline.core.reply import Reply
 from trunkline.policy.outcome import Outcome
@@ -28,7 +28,7 @@ class Attempts:
     ) -> Reply:
         assert call.peek is not None
         standing, stream = candidate.standing, call.peek.stream
-        call.attempt = Attempt(candidate.name, start - call.started, kind=kind)
+        call.attempt = Attempt(candidate.name, start - call.started, kind=kind, choice=call.choice)
         call.target, call.api = candidate.target, None
         call.attempts.append(call.attempt)
         call.lost.clear()
@@ -41,7 +41,11 @@ class Attempts:
             now = self._clock()
             attempt.duration = now - call.started - attempt.start
             standing.ended(_failure(attempt.duration, error, None, stream), now)
+            if standing.headroom is not None and isinstance(error, UpstreamError):
+                standing.headroom.hear(error.headers, now)
             raise
+        if standing.headroom is not None:
+            standing.headroom.hear(reply.heard, start)
         attempt = call.attempt
         attempt.status = reply.status
         now = self._clock()

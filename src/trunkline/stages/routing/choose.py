@@ -1,8 +1,7 @@
 """Filter, rank, pick: which candidate of a leg is asked next.
 
-A *filter* looks at one candidate and says why it is passed over, or nothing. A *strategy* is a row of `STRATEGIES`: how
-candidates are ranked (a number each, the lowest best) and how one is picked from the ranking. `explain` tells what
-these very functions say.
+A *filter* looks at one candidate and says why it is passed over, or nothing. Of those that are left the leg's
+strategies (`strategies`) choose. `explain` and `replay` call these very functions.
 """
 
 from __future__ import annotations
@@ -12,8 +11,16 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from msgspec import Struct
 
 from trunkline.core.call import Call
+from trunkline.core.choice import Choice, Step
+from trunkline.policy.affinity import Bond, stays
+from trunkline.policy.balance import NONE, first, within
+from trunkline.stages.routing.facts import Facts
 from trunkline.stages.routing.health import full, least_bad, out, spared
 from trunkline.stages.routing.route import Candidate, Leg
+from trunkline.stages.routing.strategies import STRATEGIES
+
+Draw = Callable[[], float]
+"""Random numbers from 0 to 1."""
 
 
 class Ask(Struct):
@@ -26,104 +33,176 @@ class Ask(Struct):
     tried: set[Candidate]
     preferred: str = ""
     """The target to be asked first where it can be: who remembers the conversation."""
+    bond: Bond | None = None
+    """Where the conversation is at home."""
+    known: Facts | None = None
+
+    @property
+    def facts(self) -> Facts:
+        if self.known is None:
+            self.known = Facts(self.call)
+        return self.known
 
 
 Filter = Callable[[Candidate, Ask], str | None]
 """Why a candidate is passed over; None: it is not."""
-Rank = Callable[[Candidate, Ask], float]
-"""Lower is better."""
-Pick = Callable[[Sequence[Candidate], Sequence[float], Callable[[], float]], Candidate]
-"""One of several, from their ranks; the last argument draws numbers from 0 to 1."""
+
+
+# ── Filters ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _needs(candidate: Candidate, ask: Ask) -> str | None:
     return None if candidate in ask.able else "it lacks what the request needs"
 
 
+def _when(candidate: Candidate, ask: Ask) -> str | None:
+    return candidate.condition.judge(ask.facts.look) if candidate.condition is not None else None
+
+
 def _tried(candidate: Candidate, ask: Ask) -> str | None:
     return "it has failed in this call" if candidate in ask.tried else None
 
 
-FILTERS: Mapping[str, Filter] = {"needs": _needs, "tried": _tried}
+def _headroom(candidate: Candidate, ask: Ask) -> str | None:
+    headroom = candidate.standing.headroom
+    return headroom.why(candidate.standing.pending, ask.now) if headroom is not None else None
+
+
+FILTERS: Mapping[str, Filter] = {"needs": _needs, "when": _when, "tried": _tried}
 """In this order. Whoever is passed over by one of these is not asked at all."""
 
-SOFT: Mapping[str, Filter] = {"health": out, "ceiling": full}
+SOFT: Mapping[str, Filter] = {"health": out, "ceiling": full, "headroom": _headroom}
 """Whoever is passed over by one of these is asked all the same where nobody else is left: the least bad."""
 
 
-def _no_rank(candidate: Candidate, ask: Ask) -> float:
-    return 0.0
+# ── The choice ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _busy(candidate: Candidate, ask: Ask) -> float:
-    return (candidate.standing.pending + 1) / candidate.row.weight
-
-
-def first(candidates: Sequence[Candidate], ranks: Sequence[float], draw: Callable[[], float]) -> Candidate:
-    """The best; of equals the first."""
-    best = 0
-    for position in range(1, len(ranks)):
-        if ranks[position] < ranks[best]:
-            best = position
-    return candidates[best]
-
-
-def in_turn(candidates: Sequence[Candidate], ranks: Sequence[float], draw: Callable[[], float]) -> Candidate:
-    """Smooth weighted round robin, as in `policy.rotation`, over whoever is able at the moment."""
-    total = 0.0
-    for candidate in candidates:
-        total += candidate.row.weight
-        candidate.credit += candidate.row.weight
-    best = max(candidates, key=_credit)
-    best.credit -= total
-    return best
-
-
-def _credit(candidate: Candidate) -> float:
-    return candidate.credit
-
-
-class Strategy(Struct, frozen=True):
-    rank: Rank
-    pick: Pick
-
-
-STRATEGIES: Mapping[str, Strategy] = {
-    "priority": Strategy(_no_rank, first),
-    "weighted": Strategy(_no_rank, in_turn),
-    "least_busy": Strategy(_busy, first),
-}
-
-
-def choose(legs: Sequence[Leg], ask: Ask, draw: Callable[[], float]) -> Candidate | None:
+def choose(legs: Sequence[Leg], ask: Ask, draw: Draw, commit: bool = True) -> Candidate | None:
     """Whom to ask next: from the first leg that has somebody in good health; where no leg has, the least bad of the
-    first leg that has anybody. None: nobody is left."""
+    first leg that has anybody. None: nobody is left. Why is in `Call.choice`. `commit` False: to look only, so that
+    nothing changes for the next choice."""
     spare: tuple[Leg, list[Candidate]] | None = None
+    ask.call.choice = None
     for leg in legs:
-        left = _passing(leg.candidates, ask, FILTERS)
+        left = [each for each in leg.candidates if refused(each, ask, FILTERS) is None]
         if not left:
             continue
-        well = _passing(left, ask, SOFT)
+        well = [each for each in left if refused(each, ask, SOFT) is None]
         if well:
-            return _picked(leg, well if len(well) == len(left) else spared(left, well, ask), ask, draw)
+            return _picked(leg, well if len(well) == len(left) else spared(left, well, ask), ask, draw, commit)
         spare = spare or (leg, left)
-    return _picked(spare[0], least_bad(spare[1], ask), ask, draw) if spare is not None else None
+    return _picked(spare[0], least_bad(spare[1], ask), ask, draw, commit) if spare is not None else None
 
 
-def _passing(candidates: Sequence[Candidate], ask: Ask, filters: Mapping[str, Filter]) -> list[Candidate]:
-    return [each for each in candidates if not any(refuses(each, ask) for refuses in filters.values())]
+def refused(candidate: Candidate, ask: Ask, filters: Mapping[str, Filter]) -> str | None:
+    """The first filter that passes it over."""
+    for name, judge in filters.items():
+        if judge(candidate, ask) is not None:
+            return name
+    return None
 
 
-def _picked(leg: Leg, candidates: list[Candidate], ask: Ask, draw: Callable[[], float]) -> Candidate:
-    if ask.preferred:
-        for candidate in candidates:
-            if candidate.name == ask.preferred:
-                return candidate
-    if len(candidates) > 1:
+_NOTHING: list[Step] = []
+
+
+def _picked(leg: Leg, candidates: Sequence[Candidate], ask: Ask, draw: Draw, commit: bool) -> Candidate:
+    everybody = candidates
+    if len(candidates) > 1 and leg.tiered:
         tier = min(candidate.row.tier for candidate in candidates)
         candidates = [candidate for candidate in candidates if candidate.row.tier == tier]
-    if len(candidates) == 1:
-        return candidates[0]
-    strategy = STRATEGIES[leg.settings.strategy]
-    ranks = [strategy.rank(candidate, ask) for candidate in candidates]
-    return strategy.pick(candidates, ranks, draw)
+    if leg.simple and not ask.preferred and ask.bond is None:
+        chosen, steps = candidates[0], _NOTHING
+    else:
+        chosen, steps = _compared(leg, everybody, candidates, ask, draw, commit)
+    if steps or len(everybody) < len(leg.candidates):
+        ask.call.choice = Choice(tuple(steps), _passed(leg, everybody, ask))
+    return chosen
+
+
+def _passed(leg: Leg, kept: Sequence[Candidate], ask: Ask) -> dict[str, str]:
+    """Who of a leg was passed over, and by what."""
+    left = [each for each in leg.candidates if each not in kept]
+    return {each.name: refused(each, ask, FILTERS) or refused(each, ask, SOFT) or "" for each in left}
+
+
+def _compared(
+    leg: Leg, everybody: Sequence[Candidate], candidates: Sequence[Candidate], ask: Ask, draw: Draw, commit: bool
+) -> tuple[Candidate, list[Step]]:
+    """Whoever wins the comparisons, and these."""
+    known = next((each for each in everybody if each.name == ask.preferred), None)
+    if known is not None:
+        return known, [Step("conversation", {known.name: 0.0})]
+    steps: list[Step] = []
+    if leg.canaries:
+        candidates = _side(candidates, ask, steps)
+    chosen = _best(leg, candidates, ask, draw, steps)
+    if ask.bond is not None:
+        chosen = _at_home(candidates, chosen, ask.bond, ask, steps)
+    if commit:
+        for _, strategy, _ in leg.plan:
+            if strategy.took is not None:
+                strategy.took(candidates, chosen)
+    return chosen, steps
+
+
+def _side(candidates: Sequence[Candidate], ask: Ask, steps: list[Step]) -> Sequence[Candidate]:
+    """The canary whose share the conversation fell into, or all that are none."""
+    lot, side = ask.facts.lot, [each for each in candidates if each.row.canary is None]
+    for each in candidates:
+        if each.row.canary is not None:
+            if lot < each.row.canary:
+                side = [each]
+                break
+            lot -= each.row.canary
+    if not side or len(side) == len(candidates):
+        return candidates
+    steps.append(Step("canary", {each.name: 0.0 for each in side}))
+    return side
+
+
+def _best(leg: Leg, candidates: Sequence[Candidate], ask: Ask, draw: Draw, steps: list[Step]) -> Candidate:
+    """By the leg's strategies, one after the other."""
+    last = len(leg.plan) - 1
+    for number, (name, strategy, tolerance) in enumerate(leg.plan):
+        if len(candidates) == 1:
+            break
+        ranks = [strategy.rank(candidate, ask) for candidate in candidates]
+        named = {candidate.name: rank for candidate, rank in zip(candidates, ranks, strict=True)}
+        if number < last:
+            steps.append(Step(name, named, tolerance))
+            candidates = [candidates[position] for position in within(ranks, tolerance)]
+        else:
+            drawn = tuple(draw() for _ in range(strategy.draws)) if strategy.draws else NONE
+            steps.append(Step(name, named, 0.0, drawn))
+            return candidates[strategy.pick(ranks, drawn)]
+    return candidates[0]
+
+
+def _at_home(candidates: Sequence[Candidate], chosen: Candidate, bond: Bond, ask: Ask, steps: list[Step]) -> Candidate:
+    """The target that has the conversation's beginning in its cache, where it is not dearer than the chosen one."""
+    home = next((each for each in candidates if each.name == bond.target), None)
+    if home is None or home is chosen:
+        return chosen
+    usage, at = ask.facts.usage, ask.call.arrived
+    here = home.price(ask.facts.cached(bond.cached), at)
+    there = chosen.price(usage, at)
+    stay = stays(here, there)
+    known = here is not None and there is not None
+    ranks = {home.name: float(here or 0), chosen.name: float(there or 0)} if known else {home.name: 0.0}
+    steps.append(Step("affinity", ranks))
+    return home if stay else chosen
+
+
+def remade(choice: Choice) -> str | None:
+    """The target that these comparisons come to: what replaying a recorded choice must find again. None where it was
+    not compared."""
+    left: set[str] | None = None
+    found = None
+    for step in choice.steps:
+        names = [name for name in step.ranks if left is None or name in left or step.by == "affinity"]
+        ranks = [step.ranks[name] for name in names]
+        pick = STRATEGIES[step.by].pick if step.drawn else first
+        found = names[pick(ranks, step.drawn)]
+        left = {names[position] for position in within(ranks, step.tolerance)}
+    return found

@@ -18,12 +18,14 @@ from trunkline.stages.routing.settings import RoutingSettings
 
 
 class Journey:
-    __slots__ = ("ask", "call", "passing", "rounds", "route")
+    __slots__ = ("ask", "call", "home", "passing", "rounds", "route")
 
     def __init__(self, call: Call, route: Route, ask: Ask) -> None:
         self.call = call
         self.route = route
         self.ask = ask
+        self.home = b""
+        """What its conversation is called, where that has a home."""
         self.rounds = 0
         """How often all was tried again."""
         self.passing: dict[Candidate, GatewayError] = {}

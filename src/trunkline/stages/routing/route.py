@@ -9,9 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+from trunkline.core.call import Entry
+from trunkline.core.stores import Prices
+from trunkline.core.usage import Usage
+from trunkline.policy.conditions import Condition
+from trunkline.policy.headroom import Headroom, Quota
+from trunkline.policy.latency import Latency
 from trunkline.policy.needs import Ability, Watch, watch
 from trunkline.policy.standing import Board, Standing
-from trunkline.stages.routing.settings import ModelSettings, TargetSettings
+from trunkline.stages.routing.settings import ModelSettings, QuotaSettings, TargetSettings
+from trunkline.stages.routing.strategies import plan
 
 MAX_CACHED = 4096
 
@@ -20,20 +27,24 @@ class Named(Protocol):
     @property
     def name(self) -> str: ...
     @property
+    def price_model(self) -> str | None: ...
+    @property
     def ability(self) -> Ability: ...
 
 
 class Candidate:
     """A target on a leg, with what the configuration says of it there and what is known of it."""
 
-    __slots__ = ("credit", "row", "standing", "target")
+    __slots__ = ("_prices", "condition", "credit", "row", "standing", "target")
 
-    def __init__(self, target: Named, row: TargetSettings, standing: Standing) -> None:
+    def __init__(self, target: Named, row: TargetSettings, standing: Standing, prices: Prices) -> None:
         self.target = target
         self.row = row
         self.standing = standing
+        self.condition = Condition(row.when) if row.when is not None else None
         self.credit = 0.0
         """Of smooth weighted round robin."""
+        self._prices = prices
 
     @property
     def name(self) -> str:
@@ -43,16 +54,39 @@ class Candidate:
     def ability(self) -> Ability:
         return self.target.ability
 
+    def price(self, usage: Usage, at: float) -> int | None:
+        """Nano-dollars of such a usage there, at a moment (seconds since the epoch); None where no price is known."""
+        model = self.target.price_model
+        if model is None:
+            return 0
+        priced = self._prices.cost(Entry("", at, "", 200, price_model=model, usage=usage))
+        return priced[0] if priced is not None else None
+
 
 class Leg:
     """One model of a route; the first is the one that was asked for."""
 
-    __slots__ = ("candidates", "model", "settings")
+    __slots__ = ("canaries", "candidates", "model", "plan", "settings", "simple", "tiered")
 
     def __init__(self, model: str, settings: ModelSettings, candidates: tuple[Candidate, ...]) -> None:
         self.model = model
         self.settings = settings
         self.candidates = candidates
+        self.plan = plan(settings.strategy, settings.tolerance)
+        self.canaries = any(each.row.canary is not None for each in candidates)
+        self.tiered = len({each.row.tier for each in candidates}) > 1
+        self.simple = settings.strategy == ("priority",) and not self.canaries
+        """The first is taken: nothing is compared."""
+        self._observe()
+
+    def _observe(self) -> None:
+        """What is not looked at by any strategy is not observed either."""
+        for each in self.candidates:
+            if "latency" in self.settings.strategy and each.standing.latency is None:
+                each.standing.latency = Latency()
+            if "quota" in self.settings.strategy or each.row.quota != QuotaSettings():
+                each.standing.headroom = each.standing.headroom or Headroom()
+                each.standing.headroom.allow(Quota(each.row.quota.rpm, each.row.quota.tpm, each.row.quota.rpd))
 
 
 class Route:
@@ -73,6 +107,13 @@ class Route:
         return self.legs[0].settings
 
 
+class Unpriced:
+    """No price is known."""
+
+    def cost(self, entry: Entry) -> tuple[int, str] | None:
+        return None
+
+
 class Routes:
     """`models`: the configured ones; `own`: their targets, in the order of their rows; `resolve` gives the targets of
     any other name, and raises ModelNotFound."""
@@ -83,11 +124,13 @@ class Routes:
         own: Mapping[str, Sequence[Named]],
         resolve: Callable[[str], Sequence[Named]],
         board: Board,
+        prices: Prices | None = None,
     ) -> None:
         self._models = models
         self._own = own
         self._resolve = resolve
         self._board = board
+        self._prices: Prices = prices if prices is not None else Unpriced()
         self._cache: dict[str, Route] = {}
 
     def of(self, model: str) -> Route:
@@ -129,5 +172,5 @@ class Routes:
         for target, row in zip(targets, settings.targets, strict=True):
             if target.name not in seen:
                 seen.add(target.name)
-                candidates.append(Candidate(target, row, self._board.of(target.name)))
+                candidates.append(Candidate(target, row, self._board.of(target.name), self._prices))
         return Leg(model, settings, tuple(candidates))

@@ -10,6 +10,19 @@ from trunkline.policy.breaker import HealthSettings
 from trunkline.policy.ceiling import ConcurrencySettings
 
 Positive = Annotated[float, Meta(gt=0, le=1e9)]
+Strategy = Literal["priority", "weighted", "least_busy", "latency", "cost", "quota"]
+
+
+class QuotaSettings(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """A target's `quota:`: what its account allows, where its provider does not say it in each answer. Counted by each
+    process for itself."""
+
+    rpm: Positive | None = None
+    """Requests a minute."""
+    tpm: Positive | None = None
+    """Tokens a minute, input and output."""
+    rpd: Positive | None = None
+    """Requests a day."""
 
 
 class TargetSettings(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -27,6 +40,15 @@ class TargetSettings(Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tr
     base_model: str | None = None
     """What the target really is, where its name does not tell: the model behind an Azure deployment, such as `gpt-4o`.
     Prices and capabilities are looked up under it."""
+    when: str | None = None
+    """A condition in CEL: the target is asked only by calls that meet it, such as `"batch" in tags`. See
+    docs/routing.md for what it can look at."""
+    canary: Annotated[float, Meta(ge=0, le=1)] | None = None
+    """A share of the conversations, 0.05 for 5 %: these go to this target and all others do not. A conversation stays
+    on its side."""
+    quota: QuotaSettings = field(default_factory=QuotaSettings)
+    """What the account behind the target allows. A target that has used it up is passed over while another one has
+    not."""
 
 
 class RetrySettings(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -42,15 +64,32 @@ class RetrySettings(Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tru
     """Seconds: no pause is longer. A provider that asks for more is not tried again in this call."""
 
 
+class AffinitySettings(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """A model's `affinity:`: conversations stay with the target that has their beginning in its cache, as long as that
+    is cheaper than to move."""
+
+    by: str = "session"
+    """What a conversation is recognised by. `session`: what the client calls it, and otherwise its beginning;
+    `prefix`: its beginning; `key`: who calls; `header:NAME`: that header field."""
+    ttl: Annotated[float, Meta(gt=0, le=86_400)] = 300.0
+    """Seconds after its last call that a conversation is remembered: as long as providers cache."""
+
+
 class ModelSettings(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """One entry of `models:`: a public model, under a name of your choosing that has no `/` in it."""
 
     targets: Annotated[tuple[TargetSettings, ...], Meta(min_length=1, max_length=64)]
     """What may answer."""
-    strategy: Literal["priority", "weighted", "least_busy"] = "priority"
+    strategy: Annotated[tuple[Strategy, ...], Meta(min_length=1, max_length=4)] = ("priority",)
     """How a target is chosen from those of a tier. `priority`: the first. `weighted`: in turn, by weight. `least_busy`:
-    the one with the fewest calls in work, for its weight. Where the chosen one fails before its answer has begun, the
-    next one is tried."""
+    the one with the fewest calls in work, for its weight. `latency`: the one that is likely to answer soonest. `cost`:
+    the cheapest. `quota`: the one with most left of its rate limits. A list: the first ranks, and of those that are
+    about as good the next one chooses. Where the chosen one fails before its answer has begun, the next one is
+    tried."""
+    tolerance: Annotated[float, Meta(ge=0, le=10)] = 0.1
+    """How much worse than the best is about as good, in a list of strategies: 0.1 is 10 %."""
+    affinity: AffinitySettings | None = None
+    """Conversations stay where their beginning is cached."""
     fallback: tuple[str, ...] = ()
     """Public models to try, in this order, when every target has failed."""
     refusal: Literal["stop", "next"] = "stop"
