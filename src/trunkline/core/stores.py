@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 from msgspec import Struct
 
@@ -81,6 +81,21 @@ class Counters(Protocol):
 
     async def read(self, counters: Sequence[tuple[str, Window]]) -> list[int]:
         """What each counter holds in its window now. Raises StoreUnavailable."""
+        ...
+
+
+class Hints(Protocol):
+    """Small messages to the other processes, which know sooner by them what they would find out anyway: any may be
+    lost."""
+
+    def publish(self, topic: str, body: Any) -> None:
+        """Tell the others, if they can be reached. `body`: whatever msgspec writes as JSON, 64 kB at most. Never
+        raises, never waits."""
+        ...
+
+    def listen(self, topic: str, type: type[Any], take: Callable[[Any], None]) -> None:
+        """Have what others tell of a topic, decoded to that type, on the event loop. `take` must neither raise nor
+        block. One listener a topic."""
         ...
 
 
