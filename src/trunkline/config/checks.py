@@ -27,6 +27,7 @@ _MODEL_NAME = re.compile(r"[^\s/]{1,256}")
 _AFFINITY = re.compile(r"session|prefix|key|header:[A-Za-z0-9-]{1,64}")
 _CLIENTS = ("lean", "general")
 _DURABLE = ("sqlite", "postgresql")
+_HOT = ("redis", "rediss")
 
 
 def check(config: Config, reading: Reading, *, insecure: bool) -> None:
@@ -179,10 +180,8 @@ def _reaches(models: dict[str, ModelSettings], start: str, goal: str) -> bool:
 
 def _state(config: Config, _: Reading) -> Found:
     hot, durable = config.state.hot, config.state.durable
-    if hot.startswith(("redis://", "rediss://")):
-        yield ("state", "hot"), 'Redis is not available yet; available: "memory://"'
-    elif hot != "memory://":
-        yield ("state", "hot"), 'expected "memory://"'
+    if hot != "memory://" and hot.scheme not in _HOT:
+        yield ("state", "hot"), 'expected "memory://" or a URL that begins with redis:// or rediss://'
     if durable is None:
         if config.auth == "required":
             yield ("state", "durable"), "`auth: required` needs a database for its keys; name one, or set `auth: open`"

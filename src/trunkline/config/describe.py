@@ -19,10 +19,12 @@ from trunkline.config.schema import (
     SimSettings,
     StateSettings,
     default_database,
+    in_memory,
 )
 from trunkline.core.secret import Credential, Dsn, Secret, SecretCommand, SecretFile
 from trunkline.edge.settings import ServerSettings
 from trunkline.edge.transport.base import TransportSettings
+from trunkline.policy.outage import RedisSettings
 from trunkline.providers.catalog_facts import Facts
 from trunkline.providers.settings import CredentialEntry, ProviderSettings
 from trunkline.stages.conversation.settings import ResponsesSettings
@@ -49,6 +51,7 @@ SECTIONS: tuple[tuple[str, type[msgspec.Struct]], ...] = (
     ("`routing`", RoutingSettings),
     ("`catalog.MODEL`", Facts),
     ("`state`", StateSettings),
+    ("`state.redis`", RedisSettings),
     ("`transport`", TransportSettings),
     ("`server`", ServerSettings),
     ("`ledger`", LedgerSettings),
@@ -93,8 +96,8 @@ def json_schema() -> dict[str, Any]:
             schema = definitions[struct.__name__]["properties"][item.encode_name]
             if docs[item.name]:
                 schema["description"] = docs[item.name]
-            if item.default_factory is default_database:
-                schema["default"] = str(default_database())
+            if item.default_factory in (default_database, in_memory):
+                schema["default"] = str(item.default_factory())
             _bound(schema)
             _alone(schema)
     return {

@@ -13,6 +13,7 @@ from trunkline.core.call import Capture
 from trunkline.core.secret import Dsn, Secret
 from trunkline.edge.settings import ServerSettings
 from trunkline.edge.transport.base import TransportSettings
+from trunkline.policy.outage import RedisSettings
 from trunkline.providers.catalog_facts import Facts
 from trunkline.providers.settings import ProviderSettings
 from trunkline.stages.conversation.settings import ResponsesSettings
@@ -29,11 +30,21 @@ def default_database() -> Dsn:
     return Dsn("sqlite:///trunkline.db")
 
 
+def in_memory() -> Dsn:
+    """Of each process its own."""
+    return Dsn("memory://")
+
+
 class StateSettings(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """The `state:` section: what outlives a call, and where it is kept."""
 
-    hot: str = "memory://"
-    """Where the counters are kept that every call touches. Only `memory://`, each process its own, for now."""
+    hot: Dsn = field(default_factory=in_memory)
+    """Where is kept what every call touches: limits, and what processes tell each other. `memory://`: in each process,
+    for one worker. `redis://user:password@host:6379/0`, `redis+sentinel://host:26379,host:26379/service` or
+    `redis+cluster://host:6379,host:6379`: shared by all workers and machines; `rediss` for TLS, with `?ca=file`,
+    `&cert=file&key=file` where they are needed. See docs/state.md."""
+    redis: RedisSettings = field(default_factory=RedisSettings)
+    """What a Redis in `hot` may cost, and what happens without it."""
     durable: Dsn | None = field(default_factory=default_database)
     """The database of keys and ledger: `sqlite:///relative.db`, `sqlite:////absolute.db` or
     `postgresql://user:password@host/name`. `null`: none, which needs `auth: open`."""
