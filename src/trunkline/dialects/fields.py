@@ -144,7 +144,8 @@ class Fields:
             return None
         left = {name: value for name, value in self.left.items() if value is not None}
         for name, fields in (self._within or {}).items():
-            left |= {f"{name}.{key}": value for key, value in (fields.rest() or {}).items()}
+            if rest := fields.rest():
+                left |= {f"{name}.{key}": value for key, value in rest.items()}
         return left or None
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from trunkline.core.errors import BadRequest
-from trunkline.core.request import Message, Part, RedactedThinking, Thinking, ToolCall, ToolResult
+from trunkline.core.request import Message, Part, RedactedThinking, Text, Thinking, ToolCall, ToolResult
 
 
 class Turn(Struct):
@@ -44,6 +44,30 @@ def no_prefill(messages: list[Message]) -> BadRequest:
         f"{path}: this model does not continue an assistant message; end the conversation with a user message.",
         param=path,
     )
+
+
+def words(message: Message) -> str | None:
+    """The text of a message that is one text, says something and is nothing more, as most are; None for any other."""
+    parts = message.parts
+    if len(parts) != 1 or type(part := parts[0]) is not Text or message.name is not None or message.extra:
+        return None
+    if part.cache is not None or part.extra or part.signature is not None or part.text.isspace():
+        return None
+    return part.text or None
+
+
+def spoken(messages: list[Message]) -> list[tuple[str, str]] | None:
+    """Who said what (`user`, `assistant`), where user and model take turns with such messages and the user has the
+    first word and the last; None for any other conversation. A writer that knows this need not look further: for a
+    third of the time."""
+    out: list[tuple[str, str]] = []
+    turn, other = "user", "assistant"
+    for message in messages:
+        if message.role != turn or (text := words(message)) is None:
+            return None
+        out.append((turn, text))
+        turn, other = other, turn
+    return out if turn == "assistant" else None
 
 
 def turns(messages: list[Message], role_of: Callable[[Message], str]) -> list[Turn]:

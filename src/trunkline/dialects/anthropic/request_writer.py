@@ -21,7 +21,7 @@ from trunkline.dialects.custom import as_function
 from trunkline.dialects.emptied import refuse_emptied
 from trunkline.dialects.forced import refuse_forced
 from trunkline.dialects.mapping import SILENCE, TIERS
-from trunkline.dialects.turns import INSTRUCTIONS, no_prefill, role_of, turns
+from trunkline.dialects.turns import INSTRUCTIONS, no_prefill, role_of, spoken, turns
 
 _encode = msgspec.json.Encoder().encode
 
@@ -82,7 +82,8 @@ class _RequestWriter:
         request, made = self.request, plan(self.request, self.quirks, self.lost)
         system, rest = self._leading_system()
         out: dict[str, Any] = {"model": model, "max_tokens": made.max_tokens}
-        messages = self._messages(rest)
+        said = spoken(rest)
+        messages = self._messages(rest) if said is None else [{"role": role, "content": text} for role, text in said]
         if system and not messages:
             # Instructions alone are a request elsewhere; here somebody must have said something.
             self.lost.append(f"{self.request.messages[0].at}.role")

@@ -7,6 +7,7 @@ Bedrock and Nova, November 2026; recorded requests; errors that users of other g
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Literal
 
 from msgspec import Struct
@@ -49,5 +50,9 @@ _OTHER = Family()
 
 def family_of(model: str, quirks: Quirks) -> Family:
     """The first row that knows the model, by what it really is where its name is opaque (an inference profile)."""
-    known = quirks.known_as or model
+    return _family(quirks.known_as or model)
+
+
+@lru_cache(1024)
+def _family(known: str) -> Family:
     return next((family for pattern, family in _ROWS if pattern.search(known)), _OTHER)

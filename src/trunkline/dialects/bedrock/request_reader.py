@@ -30,7 +30,7 @@ from trunkline.core.request import (
 )
 from trunkline.dialects.bedrock.content_reader import mark, read_content, read_system
 from trunkline.dialects.bedrock.vocabulary import NAME, NAMES
-from trunkline.dialects.fields import Fields, decode_object, wrong
+from trunkline.dialects.fields import Fields, Table, decode_object, typed, wrong
 
 _decode = msgspec.json.Decoder().decode
 
@@ -49,18 +49,28 @@ def read_fields(top: Fields, model: str, stream: bool = False) -> Request:
     request.stream = stream
     if (system := top.get("system", list)) and (parts := read_system(system, top.path("system"))):
         request.messages[:0] = [Message("system", parts, at=top.path("system"))]
-    _inference(top.inner("inferenceConfig"), request)
+    if "inferenceConfig" in top.left:
+        top.inner("inferenceConfig").fill(request, _INFERENCE)
+    if not top.left.keys().isdisjoint(_MORE):
+        _more(top, request)
+    if rest := top.rest():
+        request.extra |= rest
+    return request
+
+
+_MORE = frozenset({"toolConfig", "outputConfig", "additionalModelRequestFields", "requestMetadata", "serviceTier"})
+"""What few requests say."""
+
+
+def _more(top: Fields, request: Request) -> None:
     _tool_config(top.inner("toolConfig"), request)
     effort = _output_config(top.inner("outputConfig"), request)
     _additional(top.inner("additionalModelRequestFields"), request, effort)
-    metadata = top.get("requestMetadata", dict)
-    request.metadata = metadata or None
+    request.metadata = top.get("requestMetadata", dict) or None
     match top.left.get("serviceTier"):
         case {"type": str(tier), **more} if not more:
             request.tier = tier
             top.any("serviceTier")
-    request.extra |= top.rest() or {}
-    return request
 
 
 # ── Messages ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -158,11 +168,16 @@ def _tool_choice(value: dict[str, Any] | None, at: str) -> ToolChoice | None:
 # ── How to answer ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _inference(config: Fields, request: Request) -> None:
-    request.max_tokens = config.get("maxTokens", int)
-    request.temperature = config.number("temperature")
-    request.top_p = config.number("topP")
-    request.stop = config.strings("stopSequences") or None
+def _stops(config: Fields, name: str) -> list[str] | None:
+    return config.strings(name) or None
+
+
+_INFERENCE: Table = {
+    "maxTokens": ("max_tokens", typed(int)),
+    "temperature": ("temperature", Fields.number),
+    "topP": ("top_p", Fields.number),
+    "stopSequences": ("stop", _stops),
+}
 
 
 def _output_config(config: Fields, request: Request) -> str | None:

@@ -23,7 +23,7 @@ from trunkline.dialects.bedrock.tooling import Tooling
 from trunkline.dialects.bedrock.vocabulary import NAME
 from trunkline.dialects.emptied import refuse_emptied
 from trunkline.dialects.mapping import BEDROCK, SILENCE, TIERS
-from trunkline.dialects.turns import INSTRUCTIONS, Turn, no_prefill, role_of, turns
+from trunkline.dialects.turns import INSTRUCTIONS, Turn, no_prefill, role_of, spoken, turns
 
 _encode = msgspec.json.Encoder().encode
 
@@ -84,7 +84,8 @@ class _RequestWriter:
         request = self.request
         made = plan(request, self.family, self.quirks, self.lost)
         system, rest = self._leading_system()
-        messages = self._messages(rest)
+        said = spoken(rest)
+        messages = self._messages(rest) if said is None else [_said(role, text) for role, text in said]
         if system and not messages:
             # Instructions alone are a request elsewhere; here somebody must have said something.
             self.lost.append(f"{request.messages[0].at}.role")
@@ -94,8 +95,8 @@ class _RequestWriter:
             out["system"] = system
         if config := self._inference(made):
             out["inferenceConfig"] = config
-        if (tooling := Tooling(request, self.family, self.lost).config(made.budgeted)) is not None:
-            out["toolConfig"] = tooling
+        if said is None or request.tools or request.tool_choice is not None:
+            self._tooling(made, out)
         if request.output is not None and (text := self._format(request.output)) is not None:
             out["outputConfig"] = {"textFormat": text}
         if fields := self._additional(made, "toolConfig" in out):
@@ -103,6 +104,10 @@ class _RequestWriter:
         self._envelope(out)
         self._rest(out)
         return out
+
+    def _tooling(self, made: Plan, out: dict[str, Any]) -> None:
+        if (tooling := Tooling(self.request, self.family, self.lost).config(made.budgeted)) is not None:
+            out["toolConfig"] = tooling
 
     # ── Messages ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -268,6 +273,10 @@ class _RequestWriter:
             self.lost.append(self.request.name_of(name))
             return False
         return True
+
+
+def _said(role: str, text: str) -> dict[str, Any]:
+    return {"role": role, "content": [{"text": text}]}
 
 
 def _instructs(part: Any) -> bool:

@@ -285,6 +285,9 @@ class OpenCalls:
         return None
 
 
+NO_CALLS = OpenCalls()
+
+
 def answer(result: ToolResult, open_calls: OpenCalls, position: int, number: int) -> None:
     """Finds the call that this is the result of: by its id, else the first of that name that is still open. A name
     without a call stays in `extra`, where the writer finds it."""

@@ -27,6 +27,7 @@ _PLAIN: Mapping[str, str] = {
 }
 """Fields that say the same by another name."""
 
+_ROWS = tuple(_PLAIN.items())
 _plain = attrgetter(*_PLAIN)
 _UNSET = (None,) * len(_PLAIN)
 _ASKS_NOTHING: Mapping[str, Any] = {"n": 1, "logprobs": False, "top_logprobs": 0}
@@ -46,10 +47,9 @@ class Generation:
         """`tools`: whether functions are declared."""
         request, out = self.request, dict[str, Any]()
         if (values := _plain(request)) != _UNSET:
-            for (attribute, name), value in zip(_PLAIN.items(), values, strict=True):
-                if value is None or (not self.own and _ASKS_NOTHING.get(attribute) == value):
-                    continue
-                if self._takes(attribute):
+            said = [(row, value) for row, value in zip(_ROWS, values, strict=True) if value is not None]
+            for (attribute, name), value in said:
+                if (self.own or _ASKS_NOTHING.get(attribute) != value) and self._takes(attribute):
                     out[name] = value
         if request.stop and self._takes("stop"):
             out["stopSequences"] = self._stops(request.stop)

@@ -27,7 +27,16 @@ from trunkline.core.request import (
     ToolResult,
 )
 from trunkline.dialects.fields import Fields, Table, decode_object, typed, wrong
-from trunkline.dialects.gemini.content_reader import OpenCalls, answer, identify, joined, read_parts, roles_of, settled
+from trunkline.dialects.gemini.content_reader import (
+    NO_CALLS,
+    OpenCalls,
+    answer,
+    identify,
+    joined,
+    read_parts,
+    roles_of,
+    settled,
+)
 from trunkline.dialects.gemini.schema import json_schema
 from trunkline.dialects.gemini.vocabulary import NAME, NAMES, CamelFields, camel
 
@@ -110,7 +119,7 @@ class _Conversation:
     def __init__(self) -> None:
         self.messages: list[Message] = []
         self.turn: list[list[Part]] = []
-        self.open_calls = OpenCalls()
+        self.open_calls = NO_CALLS
 
     def read(self, contents: list[Any], at: str) -> list[Message]:
         modelled = False
@@ -141,6 +150,9 @@ class _Conversation:
 
     def _model_done(self, position: int) -> None:
         message = self.messages[-1]
+        if len(self.turn) == 1 and len(message.parts) == 1 and type(message.parts[0]) is Text:
+            self.open_calls = NO_CALLS  # what most turns are
+            return
         message.parts = settled(joined(self.turn))
         calls = [part for part in message.parts if isinstance(part, ToolCall)]
         identify(calls, position)
@@ -148,12 +160,12 @@ class _Conversation:
 
     def _user(self, parts: list[Part], extra: Extra | None, at: str, position: int) -> None:
         """A user's content: one message for each run of results and of anything else."""
-        results = [part for part in parts if isinstance(part, ToolResult)]
+        results = [part for part in parts if type(part) is ToolResult]
+        if not results:
+            self.messages.append(Message("user", parts, None, extra, at))
+            return
         for number, result in enumerate(results):
             answer(result, self.open_calls, position, number)
-        if not results:
-            self.messages.append(Message("user", parts, extra=extra, at=at))
-            return
         for is_result, run in groupby(parts, lambda part: isinstance(part, ToolResult)):
             role: Role = "tool" if is_result else "user"
             self.messages.append(Message(role, list(run), extra=extra, at=at))

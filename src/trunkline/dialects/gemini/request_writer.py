@@ -7,6 +7,7 @@ prefixes, so a growing conversation only grows at its end: instructions in its m
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -21,6 +22,7 @@ from trunkline.dialects.gemini.generation import Generation
 from trunkline.dialects.gemini.schema import simplified
 from trunkline.dialects.gemini.vocabulary import NAME
 from trunkline.dialects.mapping import GEMINI, SILENCE, TIERS
+from trunkline.dialects.turns import spoken
 
 _encode = msgspec.json.Encoder().encode
 
@@ -35,6 +37,9 @@ _UNKNOWN_HERE: dict[str, tuple[Any, ...]] = {
     "cache": (),
 }
 """Fields that there is no word for here, with the values that ask for nothing."""
+
+_unknown_here = attrgetter(*_UNKNOWN_HERE)
+_ALL_UNSET = (None,) * len(_UNKNOWN_HERE)
 
 
 def write_request(request: Request, model: str, quirks: Quirks, lost: list[str]) -> bytes:
@@ -68,7 +73,8 @@ class _RequestWriter:
     def body(self) -> dict[str, Any]:
         request = self.request
         system, rest = self._leading_system()
-        written = self._contents(rest)
+        said = spoken(rest)
+        written = self._contents(rest) if said is None else [_said(role, text) for role, text in said]
         if system and not written:
             # Instructions alone are a request elsewhere; here somebody must have said something.
             self.lost.append(f"{request.messages[0].at}.role")
@@ -77,9 +83,7 @@ class _RequestWriter:
         if system:
             out["systemInstruction"] = {"parts": system}
         out["contents"] = written
-        if tools := self._tools():
-            out["tools"] = tools
-        declared = any("functionDeclarations" in tool for tool in tools)
+        declared = bool(request.tools) and self._declare(out)
         if request.tool_choice is not None:
             self._tool_choice(request.tool_choice, declared, out)
         if config := Generation(request, self.quirks, self.lost).config(declared):
@@ -133,6 +137,12 @@ class _RequestWriter:
             self.content.unknown(written, message.extra, message.at)
 
     # ── Tools ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _declare(self, out: dict[str, Any]) -> bool:
+        """Whether there is a function among the tools."""
+        if tools := self._tools():
+            out["tools"] = tools
+        return any("functionDeclarations" in tool for tool in tools)
 
     def _tools(self) -> list[Wire]:
         choice = self.request.tool_choice
@@ -197,15 +207,19 @@ class _RequestWriter:
 
     def _rest(self, out: dict[str, Any]) -> None:
         request = self.request
-        for name, nothing in _UNKNOWN_HERE.items():
-            value = getattr(request, name)
-            if value is not None and value not in nothing:
-                self.lost.append(request.name_of(name))
+        if (values := _unknown_here(request)) != _ALL_UNSET:
+            for (name, nothing), value in zip(_UNKNOWN_HERE.items(), values, strict=True):
+                if value is not None and value not in nothing:
+                    self.lost.append(request.name_of(name))
         for path, value in request.extra.items():
             if self.own:
                 _put(out, path.split("."), value)
             else:
                 self.lost.append(path)
+
+
+def _said(role: str, text: str) -> Wire:
+    return {"role": "user" if role == "user" else "model", "parts": [{"text": text}]}
 
 
 def _put(out: dict[str, Any], path: list[str], value: Any) -> None:

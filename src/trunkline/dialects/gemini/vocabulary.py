@@ -81,7 +81,7 @@ _UNDERSCORE = re.compile(r"_([a-z0-9])")
 def camel(value: dict[str, Any]) -> dict[str, Any]:
     """The object with its own field names in camel case. Google's services and SDKs take `snake_case` too (the JSON
     mapping of protocol buffers); what is inside is left as it is, since it may be the caller's own data."""
-    if not any("_" in name for name in value):
+    if "_" not in "".join(value):
         return dict(value)
     return {_UNDERSCORE.sub(lambda found: found[1].upper(), name): each for name, each in value.items()}
 

@@ -30,6 +30,7 @@ from trunkline.core.request import (
 from trunkline.dialects.emptied import refuse_emptied
 from trunkline.dialects.links import write_link
 from trunkline.dialects.openai_responses.vocabulary import NAME, unsigned
+from trunkline.dialects.turns import words
 
 Json = dict[str, Any]
 
@@ -47,6 +48,9 @@ class ItemWriter:
         out: list[Json] = []
         answered = ""
         for message in messages:
+            if not self.own and (text := words(message)) is not None:
+                out.append(_said(message.role, text))
+                continue
             before, size = len(self.lost), len(out)
             match message.role:
                 case "assistant":
@@ -229,6 +233,12 @@ class ItemWriter:
             items.pop()
             self.lost.append(message.at)
         return items
+
+
+def _said(role: str, text: str) -> Json:
+    if role == "assistant":
+        return {"type": "message", "role": role, "content": text}
+    return {"role": role, "content": text}
 
 
 _PLAIN = {"type", "text", "annotations"}
