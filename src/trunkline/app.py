@@ -249,6 +249,14 @@ class Gateway:
                 status["ready"] = False
         return status
 
+    def credentials(self) -> list[dict[str, Any]]:
+        """Providers' credentials that are not used at the moment, and why."""
+        return self._upstream.credentials()
+
+    def _credentials(self) -> dict[str, float]:
+        states = [each["state"] for each in self.credentials()]
+        return {f"trunkline_credentials_{state}": float(states.count(state)) for state in ("retired", "resting")}
+
     def _gauges(self) -> dict[str, float]:
         stats = self.transport.stats()
         values: dict[str, float] = {
@@ -257,6 +265,7 @@ class Gateway:
             "trunkline_upstream_connections_idle": stats["idle"],
             "trunkline_upstream_connections_opened": stats["opened"],
             "trunkline_upstream_calls_waiting": stats["waiting"],
+            **self._credentials(),
             "trunkline_config_taken": self.reloader.taken,
             "trunkline_config_refusals": self.reloader.refusals,
             "trunkline_config_refused": float(self.reloader.refused is not None),

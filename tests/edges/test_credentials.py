@@ -73,20 +73,91 @@ async def test_weights_are_shares(tmp_path: Path) -> None:
     assert keys_of(upstream).count("k-one") == 6
 
 
-@pytest.mark.parametrize("status", [401, 403, 429])
-async def test_a_refused_key_rests_and_another_answers_the_same_call(
-    tmp_path: Path, status: int, caplog: pytest.LogCaptureFixture
+REFUSED = [
+    (429, "credential 1 of 2 at p/m was refused (upstream_rate_limit) and rests for 60 s", "resting", "m"),
+    (401, "credential 1 of 2 of p is retired: the provider refuses it (upstream_authentication)", "retired", None),
+    (402, "credential 1 of 2 of p is retired: the provider refuses it (upstream_billing)", "retired", None),
+    (403, "credential 1 of 2 of p is retired for m: the provider refuses it (upstream_permission)", "retired", "m"),
+]
+
+
+@pytest.mark.parametrize(("status", "said", "state", "model"), REFUSED, ids=[str(each[0]) for each in REFUSED])
+async def test_a_refused_key_is_left_alone_and_another_answers_the_same_call(
+    tmp_path: Path, status: int, said: str, state: str, model: str | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     answers = by_key({"k-one": refusal(status, **{"retry-after": "60"}), "k-two": GOOD})
     async with Choosing(answers) as upstream, running(tmp_path, host(upstream, api_keys=["k-one", "k-two"])) as run:
         for _ in range(3):
             assert (await call(run)).status == 200
         entry = await run.entry(3)
+        (held,) = run.gateway.credentials()
+        metrics = (await ask(run.port, "/metrics")).body.decode()
     assert keys_of(upstream) == ["k-one", "k-two", "k-two", "k-two"]
     assert [attempt.credential for attempt in entry.attempts] == ["credential 2 of 2"]
-    (told,) = [record.getMessage() for record in caplog.records if "rests" in record.getMessage()]
-    assert told.startswith("credential 1 of 2 at p/m was refused")
-    assert "for 60 s" in told
+    (told,) = [record for record in caplog.records if record.name == "trunkline.credentials"]
+    assert told.getMessage().startswith(said)
+    assert told.levelname == ("ERROR" if state == "retired" else "WARNING")
+    assert (held["state"], held["model"]) == (state, model)
+    longest = 60 if state == "resting" else 300
+    assert longest - 10 < held["seconds_left"] <= longest
+    assert f"trunkline_credentials_{state} 1.0" in metrics
+
+
+async def test_a_rest_is_for_the_model_that_was_asked(tmp_path: Path) -> None:
+    limited = refusal(429, **{"retry-after": "60"})
+    upstream = Upstream(limited, GOOD)
+    async with upstream, running(tmp_path, host(upstream, api_keys=["k-one", "k-two"])) as run:
+        for model in ("p/a", "p/b", "p/b", "p/b", "p/b", "p/a"):
+            assert (await call(run, model)).status == 200
+    assert sorted(keys_of(upstream)[2:6]) == ["k-one", "k-one", "k-two", "k-two"]
+    assert keys_of(upstream)[6] == "k-two"
+
+
+async def test_an_account_without_money_is_retired_for_every_model(tmp_path: Path) -> None:
+    empty = whole({"error": {"message": "no", "type": "insufficient_quota", "code": "insufficient_quota"}}, 429)
+    answers = by_key({"k-one": empty, "k-two": GOOD})
+    async with Choosing(answers) as upstream, running(tmp_path, host(upstream, api_keys=["k-one", "k-two"])) as run:
+        for model in ("p/a", "p/b", "p/b"):
+            assert (await call(run, model)).status == 200
+        (held,) = run.gateway.credentials()
+    assert keys_of(upstream).count("k-one") == 1
+    assert (held["state"], held["model"], held["reason"]) == ("retired", None, "upstream_quota")
+
+
+async def test_a_single_fixed_key_that_is_refused_is_told_and_goes_on_being_tried(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    upstream = Upstream(refusal(401), refusal(401), GOOD)
+    async with upstream, running(tmp_path, host(upstream, api_key="k-one-sesame")) as run:
+        assert [(await call(run)).status for _ in range(2)] == [401, 401]
+        (held,) = run.gateway.credentials()
+        barred = run.gateway._upstream.barred(run.gateway.directory.resolve("p/m")[0])
+        assert (await call(run)).status == 200
+    assert (held["provider"], held["credential"], held["state"]) == ("p", "the credential", "retired")
+    assert barred is not None
+    assert "its credential is retired (upstream_authentication)" in barred
+    assert "sesame" not in caplog.text
+
+
+async def test_a_retired_credential_is_used_again_as_soon_as_it_is_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trunkline.edge.credentials.wallet.LOOK_EVERY", 0.0)
+    monkeypatch.setattr("trunkline.edge.credentials.sources.LOOK_EVERY", 0.0)
+    file = tmp_path / "key"
+    file.write_text("k-one")
+    listed = [{"api_key": {"file": str(file)}}, {"api_key": "k-two"}]
+    answers = by_key({"k-one": refusal(401), "k-two": GOOD, "k-three": GOOD})
+    async with Choosing(answers) as upstream, running(tmp_path, host(upstream, credentials=listed)) as run:
+        for _ in range(3):
+            assert (await call(run)).status == 200
+        assert [each["state"] for each in run.gateway.credentials()] == ["retired"]
+        file.write_text("k-three")
+        for _ in range(2):
+            assert (await call(run)).status == 200
+        assert run.gateway.credentials() == []
+    assert keys_of(upstream).count("k-one") == 1
+    assert "k-three" in keys_of(upstream)
 
 
 async def test_where_all_are_refused_the_caller_gets_the_last_refusal(tmp_path: Path) -> None:

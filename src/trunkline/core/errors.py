@@ -18,7 +18,10 @@ Each dialect maps an error onto its own envelope through `kind`, a closed set.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+if TYPE_CHECKING:
+    from trunkline.core.limit import Standing
 
 Blame = Literal["client", "gateway", "upstream"]
 
@@ -133,6 +136,28 @@ class HeadTooLarge(ClientError):
     status, code = 431, "header_too_large"
 
 
+class LimitExceeded(ClientError):
+    """A limit of the gateway's own. `standing`: which one, and how it stands."""
+
+    status, code, kind = 429, "rate_limit_exceeded", "rate_limit"
+
+    def __init__(self, message: str, standing: Standing, *, code: str | None = None, retry_after: float | None) -> None:
+        super().__init__(message, retry_after=retry_after, code=code)
+        self.standing = standing
+
+
+class BudgetExceeded(LimitExceeded):
+    """The same of money: no waiting for seconds helps."""
+
+    code, kind = "budget_exceeded", "quota"
+
+
+class CostUnknown(ClientError):
+    """A budget applies, and nobody can know beforehand what the call will cost."""
+
+    code = "cost_unknown"
+
+
 class ClientGone(ClientError):
     status, code, kind = 499, "client_closed_request", "timeout"
 
@@ -169,6 +194,8 @@ class UpstreamError(GatewayError):
     blame = "upstream"
     status, code = 502, "upstream_error"
     kind: Kind = "server"
+    of_account: bool = False
+    """A quota that is the whole account's rather than one model's."""
 
     def __init__(
         self,

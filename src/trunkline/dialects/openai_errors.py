@@ -109,7 +109,9 @@ def _classify(found: dict[str, Any], status: int, headers: Headers, body: bytes 
         kind = "context_length"
     if kind == "rate_limit" and "Request too large" in message:
         kind = "too_large"  # more than the whole per-minute limit: waiting does not help
-    return upstream_error(found, kind, status, message, headers, body)
+    error = upstream_error(found, kind, status, message, headers, body)
+    error.of_account = kind == "quota"
+    return error
 
 
 def error_status(error: GatewayError) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from typing import Any
 
 from trunkline.core.call import Call, Headers
 from trunkline.core.errors import (
@@ -50,6 +51,8 @@ class Sender:
         self._wallets: dict[str, Wallet] = {}
         self._leaving: set[str] = set()
         """Providers that the configuration has no longer, whose wallets close when nobody asks by them."""
+        self._blamed: set[str] = set()
+        """Providers of one fixed key that was refused lately."""
         self._known: frozenset[str] | None = None
         """Those that it has; None: all that there are."""
 
@@ -68,13 +71,26 @@ class Sender:
             response = await self._open(call, origin, method, path, fields, body)
         try:
             if response.status >= 400:
-                raise await self._error(call, path, response, [])
+                error = await self._error(call, path, response, [])
+                self._blame(call, provider, error)
+                raise error
             if response.status >= 300:
                 raise UpstreamProtocol(f"The upstream answered with status {response.status}.")
         except BaseException:
             response.close()
             raise
+        if self._blamed and provider.identity in self._blamed:
+            self._wallet(provider).praise(call)
         return response
+
+    def credentials(self) -> list[dict[str, Any]]:
+        """Those that rest or are retired: see `Wallet.shown`."""
+        return [each for wallet in self._wallets.values() for each in wallet.shown()]
+
+    def barred(self, target: Target) -> str | None:
+        """Why there is no credential for this target at the moment; None: there is one."""
+        wallet = self._wallets.get(target.provider.identity)
+        return wallet.barred(target.model) if wallet is not None else None
 
     async def body(self, call: Call, response: Response) -> bytes:
         """All of an answer; the connection is given back."""
@@ -90,6 +106,7 @@ class Sender:
         """The configuration has these providers now. What is open for others is closed once nobody uses it."""
         self._known = frozenset(each.identity for each in providers)
         self._origins = {key: origin for key, origin in self._origins.items() if key in self._known}
+        self._blamed &= self._known
         self._leaving = self._wallets.keys() - self._known
         for identity in [*self._leaving]:
             await self._left(identity)
@@ -98,6 +115,11 @@ class Sender:
         """No credential is renewed any more."""
         for wallet in self._wallets.values():
             await wallet.aclose()
+
+    def _blame(self, call: Call, provider: Provider, error: UpstreamError) -> None:
+        """A provider of one fixed key has refused."""
+        if not provider.credentials and self._wallet(provider).blame(call, error):
+            self._blamed.add(provider.identity)
 
     async def _left(self, identity: str) -> None:
         """Close a wallet that has no provider any more, unless it is in use."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any
 
 from trunkline.core.call import Call, Operation
 from trunkline.core.reply import Reply
@@ -40,6 +41,14 @@ class Upstream:
         operation = call.surface.operation
         call.api = target.api(call.surface.dialect, operation, call.peek)
         return await self._operations[operation](call)
+
+    def credentials(self) -> list[dict[str, Any]]:
+        """Those that rest or are retired, for people."""
+        return self._sender.credentials()
+
+    def barred(self, target: Target) -> str | None:
+        """Why there is no credential for this target at the moment; None: there is one."""
+        return self._sender.barred(target)
 
     async def keep(self, providers: Iterable[Provider]) -> None:
         """The configuration has these providers now, and no others."""

@@ -14,6 +14,8 @@ GAUGES = {
     "trunkline_upstream_connections_idle": "Those of them that wait for a call.",
     "trunkline_upstream_connections_opened": "Connections opened since the start.",
     "trunkline_upstream_calls_waiting": "Calls that wait for a connection.",
+    "trunkline_credentials_retired": "Providers' credentials that are of no use until somebody does something about it.",
+    "trunkline_credentials_resting": "Providers' credentials that rest, each model counted by itself.",
     "trunkline_config_taken": "Configurations taken up since the start.",
     "trunkline_config_refusals": "Configurations refused since the start.",
     "trunkline_config_refused": "1 while the configuration as it is written now is refused.",

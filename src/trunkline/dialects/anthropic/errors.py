@@ -100,7 +100,9 @@ def _classify(found: dict[str, Any], status: int, headers: Headers, body: bytes 
         kind = _BY_STATUS.get(status, kind)  # an `api_error` may come with the status of an overload or a time-out
     if kind in {"invalid_request", "server", "rate_limit"}:
         kind = next((better for words, better in _BY_MESSAGE if words in message), kind)
-    return upstream_error(found, kind, status, message, headers, body)
+    error = upstream_error(found, kind, status, message, headers, body)
+    error.of_account = kind == "quota"
+    return error
 
 
 # ── The way out ────────────────────────────────────────────────────────────────────────────────────────────────────

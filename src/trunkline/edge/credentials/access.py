@@ -10,6 +10,7 @@ from typing import Any
 from msgspec import Struct
 
 from trunkline.core.call import Headers
+from trunkline.core.errors import CredentialUnavailable
 from trunkline.edge.credentials import entra
 from trunkline.edge.credentials.aws import Chain, assumed
 from trunkline.edge.credentials.google import Google
@@ -41,6 +42,13 @@ class Access:
         """Raises CredentialUnavailable."""
         used = await self._source.get()
         return Shown(used, self._carry(used, request))
+
+    async def changed(self, used: object) -> bool:
+        """Whether there is something else to show than this."""
+        try:
+            return bool(await self._source.get() != used)
+        except CredentialUnavailable:
+            return False
 
     async def renew(self, shown: Shown) -> bool:
         """The provider refused it: whether there is something else to show. Raises CredentialUnavailable."""

@@ -1,25 +1,30 @@
-"""A provider's credentials, used in turn; one that the provider refuses rests while the others go on."""
+"""A provider's credentials, used in turn; one that the provider refuses rests, or is retired, while the others go on.
+
+What is wrong with a retired one is wrong until somebody does something about it: that is logged as an error, for an
+alarm to be raised. It is used again when its file or command gives another secret, when the configuration has another
+row, or when the one call that tries it once in a long while succeeds.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from trunkline.core.call import Call, Headers
-from trunkline.core.errors import CredentialUnavailable, DeadlineExceeded, Kind, UpstreamError
-from trunkline.edge.credentials.access import Access, Opener, Shown
+from trunkline.core.errors import DeadlineExceeded, UpstreamError
+from trunkline.edge.credentials.access import Opener, Shown
 from trunkline.edge.transport.base import Response
+from trunkline.policy.refusal import refused
 from trunkline.policy.rotation import Rotation
 from trunkline.providers.signing import Outgoing
 from trunkline.providers.target import Provider
 
 log = logging.getLogger("trunkline.credentials")
 
-_OF_THE_CREDENTIAL: frozenset[Kind] = frozenset({"authentication", "permission", "billing", "rate_limit", "quota"})
-"""Kinds of error that another credential may not have."""
-_STATUSES = frozenset({401, 402, 403, 429})
+LOOK_EVERY = 5.0
+"""Seconds between looks whether a retired credential is another one by now."""
 
 T = TypeVar("T")
 Ask = Callable[[Headers], Awaitable[Response]]
@@ -29,66 +34,140 @@ Explain = Callable[[Response, list[bytes]], Awaitable[UpstreamError]]
 
 
 class Wallet:
+    """Its credentials, or the one fixed key that stands among the provider's header fields and needs no access."""
+
     def __init__(self, provider: Provider, opener: Opener) -> None:
         entries = provider.credentials
         self.users = 0
         """Calls that ask by it at the moment."""
+        self.provider = provider.name
         self._accesses = [opener.open(provider, number, entry) for number, entry in enumerate(entries)]
-        self._rotation = Rotation([entry.weight for entry in entries])
+        self._rotation = Rotation([entry.weight for entry in entries] or [1.0])
+        self._used: dict[int, object] = {}
+        """What was shown of those that were refused last."""
+        self._retired: set[int] = set()
+        """Those that may be others by now."""
+        self._looked = float("-inf")
 
     async def ask(self, call: Call, request: Outgoing, ask: Ask, explain: Explain) -> Response:
         """The answer with the first credential that is not refused, below status 400. Raises GatewayError: what the
         last one got."""
         tried: set[int] = set()
         failure: UpstreamError | None = None
-        while (number := self._rotation.choose(_now(), tried)) is not None:
+        model = call.target.model
+        if self._retired:
+            await self._look()
+        while (number := self._rotation.choose(_now(), tried, model)) is not None:
             tried.add(number)
             access = self._accesses[number]
             try:
-                response = await self._once(call, access, request, ask, explain)
+                response = await self._once(call, number, request, ask, explain)
             except UpstreamError as error:
-                if not _blames(error):
+                if not self.blame(call, error, number):
                     raise
                 failure = error
-                self._rest(call, number, error)
                 if call.deadline is not None and _now() >= call.deadline:
                     break
             else:
-                self._rotation.well(number)
-                if len(self._accesses) > 1 and call.attempt is not None:  # a probe makes none
-                    call.attempt.credential = access.label
+                self.praise(call, number)
+                if len(self._accesses) > 1 and call.attempts:  # a probe makes none
+                    call.attempts[-1].credential = access.label
                 return response
         assert failure is not None
         raise failure
+
+    def praise(self, call: Call, number: int = 0) -> None:
+        """It did what was asked of it."""
+        if self._rotation.well(number, _now(), call.target.model):
+            self._retired.discard(number)
+            log.warning("%s of %s works again", self._label(number), self.provider)
+
+    def blame(self, call: Call, error: UpstreamError, number: int = 0) -> bool:
+        """Let it rest or retire it, where the error is about it rather than the request: whether it is."""
+        verdict = refused(error)
+        if verdict is None:
+            return False
+        target, now = call.target, _now()
+        model = "" if verdict.whole else target.model
+        facts = {"request_id": call.id, "target": target.name, "code": error.code, "status": error.status}
+        label = self._label(number)
+        if verdict.sentence == "retire":
+            seconds = self._rotation.retire(number, now, error.code, model)
+            told = "%s of %s is retired%s: the provider refuses it (%s); it is tried again in %.0f s"
+            scope = f" for {model}" if model else ""
+            log.error(told, label, self.provider, scope, error.code, seconds, extra=facts)
+            if self._accesses:
+                self._retired.add(number)
+            return True
+        seconds = self._rotation.rest(number, now, error.retry_after, error.code, model)
+        if len(self._accesses) > 1:  # a single one is tried again all the same
+            told = "%s at %s was refused (%s) and rests for %.0f s"
+            log.warning(told, label, target.name, error.code, seconds, extra=facts)
+        return True
+
+    def barred(self, model: str) -> str | None:
+        """Why no credential may be used for this model at the moment; None: one may."""
+        now = _now()
+        for number in range(max(1, len(self._accesses))):
+            if self._rotation.free(number, now, model):
+                return None
+        held = [each for each in self.shown() if each["model"] in (None, model)]
+        first = min(held, key=lambda each: each["seconds_left"])
+        what = "its credential is" if len(self._accesses) <= 1 else "all its credentials are"
+        return f"{what} {first['state']} ({first['reason']}) for {first['seconds_left']:.0f} s"
+
+    def shown(self) -> list[dict[str, Any]]:
+        """The credentials that are not used at the moment: which, for what model (None: all), why and for how long."""
+        now = _now()
+        return [
+            {
+                "provider": self.provider,
+                "credential": self._label(number),
+                "model": model or None,
+                "state": "retired" if held.retired else "resting",
+                "reason": held.reason,
+                "seconds_left": round(held.until - now, 1),
+            }
+            for number, model, held in self._rotation.held()
+            if held.until > now
+        ]
 
     async def aclose(self) -> None:
         for access in self._accesses:
             await access.aclose()
 
-    async def _once(self, call: Call, access: Access, request: Outgoing, ask: Ask, explain: Explain) -> Response:
+    async def _look(self) -> None:
+        """Use those again that are others by now: a file has been written anew, a command says something else."""
+        if _now() < self._looked + LOOK_EVERY:
+            return
+        self._looked = _now()
+        for number in [*self._retired]:
+            if await self._accesses[number].changed(self._used.get(number)):
+                self._retired.discard(number)
+                self._rotation.renew(number)
+                log.warning("%s of %s is another one now and is used again", self._label(number), self.provider)
+
+    async def _once(self, call: Call, number: int, request: Outgoing, ask: Ask, explain: Explain) -> Response:
         """One credential; once more where it was refused and there is a newer one of it."""
+        access = self._accesses[number]
         shown = await _timely(call, access.shown(request))
         response = await ask(shown.headers)
         if response.status < 400:
             return response
         error = await _explained(response, shown, explain)
-        refused = response.status == 401 or error.kind == "authentication"  # AWS says 403 of a token that has expired
-        if not refused or not await _timely(call, access.renew(shown)):
+        self._used[number] = shown.used
+        stale = response.status == 401 or error.kind == "authentication"  # AWS says 403 of a token that has expired
+        if not stale or not await _timely(call, access.renew(shown)):
             raise error
         shown = await _timely(call, access.shown(request))
         response = await ask(shown.headers)
         if response.status < 400:
             return response
+        self._used[number] = shown.used
         raise await _explained(response, shown, explain)
 
-    def _rest(self, call: Call, number: int, error: UpstreamError) -> None:
-        seconds = self._rotation.rest(number, _now(), error.retry_after)
-        if len(self._accesses) == 1:
-            return  # it is tried again all the same
-        label = self._accesses[number].label
-        target = call.target.name
-        facts = {"request_id": call.id, "target": target, "code": error.code, "status": error.status}
-        log.warning("%s at %s was refused (%s) and rests for %.0f s", label, target, error.code, seconds, extra=facts)
+    def _label(self, number: int) -> str:
+        return self._accesses[number].label if self._accesses else "the credential"
 
 
 async def _timely(call: Call, waiting: Awaitable[T]) -> T:
@@ -105,13 +184,6 @@ async def _explained(response: Response, shown: Shown, explain: Explain) -> Upst
         return await explain(response, shown.secrets)
     finally:
         response.close()
-
-
-def _blames(error: UpstreamError) -> bool:
-    """Whether it is about the credential rather than the request."""
-    if isinstance(error, CredentialUnavailable):
-        return True
-    return error.kind in _OF_THE_CREDENTIAL and error.status in _STATUSES
 
 
 def _now() -> float:
