@@ -85,6 +85,10 @@ def choose(legs: Sequence[Leg], ask: Ask, draw: Draw, commit: bool = True) -> Ca
     spare: tuple[Leg, list[Candidate]] | None = None
     ask.call.choice = None
     for leg in legs:
+        if leg.plain and not ask.preferred and ask.bond is None:
+            foremost = leg.candidates[0]
+            if refused(foremost, ask, FILTERS) is None and refused(foremost, ask, SOFT) is None:
+                return foremost
         left = [each for each in leg.candidates if refused(each, ask, FILTERS) is None]
         if not left:
             continue

@@ -66,7 +66,7 @@ class Candidate:
 class Leg:
     """One model of a route; the first is the one that was asked for."""
 
-    __slots__ = ("canaries", "candidates", "model", "plan", "settings", "simple", "tiered")
+    __slots__ = ("canaries", "candidates", "model", "plain", "plan", "settings", "simple", "tiered")
 
     def __init__(self, model: str, settings: ModelSettings, candidates: tuple[Candidate, ...]) -> None:
         self.model = model
@@ -77,6 +77,8 @@ class Leg:
         self.tiered = len({each.row.tier for each in candidates}) > 1
         self.simple = settings.strategy == ("priority",) and not self.canaries
         """The first is taken: nothing is compared."""
+        self.plain = self.simple and not self.tiered
+        """The first of all is: nobody else need be looked at."""
         self._observe()
 
     def _observe(self) -> None:
