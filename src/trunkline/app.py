@@ -25,8 +25,10 @@ from trunkline.edge.admin import Admin
 from trunkline.edge.admin.config import Configuration
 from trunkline.edge.admin.keys import Keys
 from trunkline.edge.admin.listed import listed
+from trunkline.edge.admittance import Admittance
 from trunkline.edge.memory import settle
 from trunkline.edge.pages import Health, Metrics
+from trunkline.edge.pressure import Pressure
 from trunkline.edge.server import Edge
 from trunkline.edge.transport.base import Transport
 from trunkline.edge.transport.open import open_transport
@@ -91,6 +93,8 @@ class Gateway:
             self.shipper = Shipper(locate(config.state.durable), self.journal, self.ring, self.prices.cost, secret)
         self.changes = Changes(time.time)
         self.board = Board(config.routing.health, config.routing.concurrency, random.random, self.changes)
+        self.pressure = Pressure(config.shedding, config.server.workers)
+        self.admittance = Admittance(self.pressure.shedding, config.queue.priority, {})
         self.auth = auth = Auth(self.ring if config.auth == "required" else None, config.ledger.capture, time.time)
 
         self._upstream = upstream = Upstream(self.transport, config.server.ping_interval)
@@ -132,13 +136,14 @@ class Gateway:
             handle,
             config.server,
             pages={
-                **dict.fromkeys(model_pages.PAGES, models),
+                **dict.fromkeys((*model_pages.PAGES, *model_pages.BELOW), models),
                 "/healthz": health.live,
                 "/readyz": health.ready,
                 "/metrics": Metrics(lambda: exposition(self.meters.total()), auth.identify, config.admin_key),
+                "/admin/": admin,
             },
-            below={**dict.fromkeys(model_pages.BELOW, models), "/admin/": admin},
             identify=auth.identify,
+            admit=self.admittance,
             behind=lambda: self.conversation.runs.active + len(self.idempotency.records.running),
         )
 
@@ -171,6 +176,7 @@ class Gateway:
         simulator, close = await _simulator() if config.simulates else (None, None)
         gateway = cls(config, simulator, source)
         gateway._simulator_close = close
+        gateway.pressure.begin()
         return gateway
 
     # ── Another configuration ──────────────────────────────────────────────────────────────────────────────────────
@@ -185,6 +191,8 @@ class Gateway:
         self.board.configure(config.routing.health, config.routing.concurrency)
         self.auth.capture = config.ledger.capture
         self.idempotency.take(config.idempotency)
+        self.pressure.take(config.shedding)
+        self.admittance.take(config.queue.priority, {})
         await self._upstream.keep(plane.providers.values())
         if config.log != before.config.log:
             configure(config.log)
@@ -219,6 +227,7 @@ class Gateway:
         settle()
 
     async def aclose(self) -> None:
+        self.pressure.close()
         await self.reloader.aclose()
         stopped = ShuttingDown("This gateway shut down before the answer was complete.")
         await self.idempotency.aclose(stopped)
@@ -261,6 +270,9 @@ class Gateway:
         stats = self.transport.stats()
         values: dict[str, float] = {
             "trunkline_in_flight": self.edge.in_flight,
+            "trunkline_event_loop_lag_seconds": self.pressure.shedding.lag,
+            "trunkline_memory_bytes": self.pressure.shedding.memory,
+            "trunkline_priorities_refused": len(self.pressure.shedding.refused),
             "trunkline_upstream_connections_open": stats["open"],
             "trunkline_upstream_connections_idle": stats["idle"],
             "trunkline_upstream_connections_opened": stats["opened"],

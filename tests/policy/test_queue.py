@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from trunkline.core.call import PRIORITIES, Priority
-from trunkline.policy.queue import MAX_LOOKS, SPARE_FLOWS, YIELD_EVERY, Bounds, FairQueue, Refused, Ticket
+from trunkline.policy.queue import MAX_LOOKS, SPARE_FLOWS, YIELD_EVERY, FairQueue, QueueSettings, Refused, Ticket
 
 FOREVER = float("inf")
 TENANTS = ("a", "b", "c")
 
 
 def queue(size: int = 10_000, per_tenant: int = 10_000, aging: float = FOREVER) -> FairQueue:
-    return FairQueue(Bounds(size, per_tenant, aging))
+    return FairQueue(QueueSettings(size=size, per_tenant=per_tenant, aging=aging))
 
 
 def ticket(

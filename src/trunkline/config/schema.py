@@ -14,6 +14,8 @@ from trunkline.core.secret import Dsn, Secret
 from trunkline.edge.settings import ServerSettings
 from trunkline.edge.transport.base import TransportSettings
 from trunkline.policy.outage import RedisSettings
+from trunkline.policy.queue import QueueSettings
+from trunkline.policy.shedding import SheddingSettings
 from trunkline.providers.catalog_facts import Facts
 from trunkline.providers.settings import ProviderSettings
 from trunkline.stages.conversation.settings import ResponsesSettings
@@ -107,6 +109,10 @@ class Config(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """What is written down of every call."""
     responses: ResponsesSettings = field(default_factory=ResponsesSettings)
     """What is remembered of the answers of `/v1/responses`."""
+    queue: QueueSettings = field(default_factory=QueueSettings)
+    """Calls that wait for a place at a provider."""
+    shedding: SheddingSettings = field(default_factory=SheddingSettings)
+    """When the gateway itself has too much to do."""
     idempotency: IdempotencySettings = field(default_factory=IdempotencySettings)
     """Calls that are made once, however often they come."""
     reload: Literal["asked", "watch"] = "asked"

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
-from trunkline.core.call import NOWHERE, Addressed, Call, Headers, Key
+from trunkline.core.call import NOWHERE, Addressed, Call, Headers, Key, Priority
 from trunkline.core.errors import (
     BadRequest,
     ClientGone,
@@ -30,6 +30,7 @@ from trunkline.core.errors import (
 from trunkline.core.pipeline import Handler
 from trunkline.core.reply import Reply
 from trunkline.core.usage import NANO
+from trunkline.edge.admittance import read_priority
 from trunkline.edge.limits import LARGE, read_body
 from trunkline.edge.nearby import MAX_LENGTH, nearest
 from trunkline.edge.peeking import peek
@@ -53,24 +54,25 @@ _BOOLEANS = {b"1": True, b"true": True, b"0": False, b"false": False}
 
 
 class Edge:
-    """`handle` is the pipeline; `pages` maps paths to other endpoints, `below` the beginnings of paths
-    (`/admin/`); `identify` finds the key that a request presents; `behind` tells how many calls go on whose
-    answer has gone out."""
+    """`handle` is the pipeline; `pages` maps paths to other endpoints, those that end in a slash (`/admin/`) with all
+    that is below; `identify` finds the key that a request presents; `admit` gives a call its priority, or raises;
+    `behind` tells how many calls go on whose answer has gone out."""
 
     def __init__(
         self,
         handle: Handler,
         settings: ServerSettings,
         pages: dict[str, Page],
-        below: dict[str, Page],
         identify: Callable[[Headers, bytes], Awaitable[Key]],
+        admit: Callable[[Call, Priority | None], None],
         behind: Callable[[], int] = lambda: 0,
     ) -> None:
         self._handle = handle
         self._settings = settings
         self._pages = pages
-        self._below = below
+        self._below = {path: page for path, page in pages.items() if path.endswith("/")}
         self._identify = identify
+        self._admit = admit
         self._behind = behind
         self._ids = os.urandom(6).hex()
         self._count = 0
@@ -178,11 +180,12 @@ class Edge:
     # ── In ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _load(self, receive: Receive, call: Call) -> None:
-        """Read what the request says of the call, headers and body. Raises ClientError, ShuttingDown."""
+        """Read what the request says of the call, headers and body. Raises ClientError, ShuttingDown,
+        Overloaded."""
         if self.draining:
             raise _stopping()
         limit = self._settings.request_timeout
-        declared = None
+        declared = asked = None
         for name, value in call.headers:
             if name == b"content-length":
                 declared = value
@@ -193,6 +196,9 @@ class Edge:
                     call.tags = (*call.tags, *_tags(value))
                 elif name == b"x-trunkline-deadline-ms":
                     limit = min(limit, _milliseconds(value))
+                elif name == b"x-trunkline-priority":
+                    asked = read_priority(value)
+        self._admit(call, asked)
         call.deadline = call.started + limit
         call.body = await read_body(receive, declared, self._settings.max_body_size, call.deadline)
         if len(call.body) > LARGE:

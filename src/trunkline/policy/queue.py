@@ -16,9 +16,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from heapq import heapify, heappop, heappush
 from itertools import count, islice
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from trunkline.core.call import PRIORITIES, Priority
 
@@ -35,12 +35,20 @@ Refusal = Literal["full", "tenant_full", "too_long"]
 """Why a call may not wait: no room, no room for this tenant, or it would wait for longer than it can."""
 
 
-class Bounds(Struct, frozen=True):
-    """Calls that may wait; seconds after which a lower class gets a place now and then."""
+class QueueSettings(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """The `queue:` section: where calls wait while every target of their model has as many as it bears, each model's in
+    a queue of their own. Times in seconds."""
 
-    size: int = 1000
-    per_tenant: int = 1000
-    aging: float = 5.0
+    max_wait: Annotated[float, Meta(ge=0, le=3600)] = 30.0
+    """The longest that a call waits, where its own deadline is not nearer. 0: calls are refused at once."""
+    size: Annotated[int, Meta(ge=1, le=1_000_000)] = 1000
+    """Calls that may wait for one model, in each process."""
+    per_tenant: Annotated[int, Meta(ge=1, le=1_000_000)] = 250
+    """Of these, how many may be of one team, or of one key that is in none."""
+    aging: Annotated[float, Meta(ge=0, le=3600)] = 5.0
+    """Seconds after which calls of a lower priority get one place in twenty, so that they do not wait for ever."""
+    priority: Priority = "default"
+    """What calls have whose key and team have no priority; a call may ask for less by `x-trunkline-priority`."""
 
 
 class Ticket:
@@ -186,8 +194,8 @@ class _Class:
 class FairQueue:
     """Tickets of all classes, `len` of them."""
 
-    def __init__(self, bounds: Bounds) -> None:
-        self.bounds = bounds
+    def __init__(self, settings: QueueSettings) -> None:
+        self.settings = settings
         self._classes: dict[Priority, _Class] = {priority: _Class() for priority in PRIORITIES}
         self._count = 0
         self._turn = 0
@@ -207,9 +215,9 @@ class FairQueue:
     def enter(self, ticket: Ticket, now: float) -> Refused | None:
         """Wait, or be told why that is not possible."""
         wait = self.expected(ticket, now)
-        if self._count >= self.bounds.size:
+        if self._count >= self.settings.size:
             return Refused("full", wait)
-        if sum(each.backlog(ticket.tenant) for each in self._classes.values()) >= self.bounds.per_tenant:
+        if sum(each.backlog(ticket.tenant) for each in self._classes.values()) >= self.settings.per_tenant:
             return Refused("tenant_full", wait)
         if now + (wait or 0.0) > ticket.until:
             return Refused("too_long", wait)
@@ -261,7 +269,7 @@ class FairQueue:
         if len(order) < 2 or (self._turn + 1) % YIELD_EVERY:
             return order
         oldest = min(order, key=_oldest)
-        if now - _oldest(oldest) >= self.bounds.aging:
+        if now - _oldest(oldest) >= self.settings.aging:
             order.remove(oldest)
             order.insert(0, oldest)
         return order

@@ -10,6 +10,9 @@ from trunkline.state.meters import DURATION_BUCKETS, FIRST_BYTE_BUCKETS, TOKEN_K
 
 GAUGES = {
     "trunkline_in_flight": "Calls being answered.",
+    "trunkline_event_loop_lag_seconds": "How long work waits for its turn, smoothed over a second.",
+    "trunkline_memory_bytes": "Bytes of memory that the processes hold.",
+    "trunkline_priorities_refused": "Classes of calls that are refused because there is too much to do, 0 to 3 a process.",
     "trunkline_upstream_connections_open": "Connections to providers.",
     "trunkline_upstream_connections_idle": "Those of them that wait for a call.",
     "trunkline_upstream_connections_opened": "Connections opened since the start.",
