@@ -54,6 +54,20 @@ class Prices(Protocol):
         ...
 
 
+class Tariff(Protocol):
+    """Prices as they are asked for before a call is made."""
+
+    @property
+    def loaded(self) -> bool:
+        """Whether prices are known yet."""
+        ...
+
+    def ceiling(self, price_model: str | None, at: float, input: int, output: int) -> int | None:
+        """Nano-dollars that a call of at most so many tokens, at that time (seconds since the epoch), cannot exceed; 0
+        where nothing is to be paid, None where no price is known (yet)."""
+        ...
+
+
 class Counters(Protocol):
     """What has been used, and what may be. Each method is one step that nothing else comes between; the clock is the
     store's own. `policy.quota` is the arithmetic.

@@ -6,6 +6,7 @@ not sent to the model, so only strings count. Images and documents are not read 
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 BYTES_PER_TOKEN = 4
@@ -13,6 +14,17 @@ TOKENS_PER_FILE = 1500
 """About what a provider charges for an image of a megapixel or a page of a document."""
 _FILE = 4096
 """A string without a space longer than this is somebody's base64."""
+_FILES = re.compile(rb'"[A-Za-z0-9+/_:;,=-]{4097,}+"')
+"""The same in JSON as it is sent, with or without `data:image/png;base64,` before it."""
+
+
+def weigh(body: bytes) -> tuple[int, int]:
+    """Bytes of a request in JSON without the files in it, and how many these are."""
+    size = len(body)
+    if size <= _FILE:
+        return size, 0
+    lengths = [found.end() - found.start() for found in _FILES.finditer(body)]
+    return size - sum(lengths), len(lengths)
 
 
 def estimate_tokens(value: Any) -> int:

@@ -46,6 +46,11 @@ class Rates(Struct, frozen=True):
         whole, rest = divmod(total, _MILLION)
         return whole + (2 * rest > _MILLION or (2 * rest == _MILLION and whole & 1))
 
+    def ceiling(self, input: int, output: int) -> int:
+        """Nano-dollars that no call of so many tokens can exceed, whatever of it is cached."""
+        dearest = max(self.input, self.cache_read, self.cache_write, self.cache_write_1h)
+        return -(-(input * dearest + output * self.output) // _MILLION)
+
 
 class Brackets(Struct, frozen=True):
     """Rates by the size of the prompt: above `starts[i - 1]` input tokens, `rates[i]` holds for all of the call."""
@@ -55,6 +60,10 @@ class Brackets(Struct, frozen=True):
 
     def cost(self, usage: Usage) -> int:
         return self.rates[bisect_left(self.starts, usage.input)].cost(usage)
+
+    def ceiling(self, input: int, output: int) -> int:
+        """As that of `Rates`, for at most so much input."""
+        return max(each.ceiling(input, output) for each in self.rates[: bisect_left(self.starts, input) + 1])
 
 
 class Priced(Struct, frozen=True):
@@ -72,6 +81,28 @@ class Priced(Struct, frozen=True):
             return self.exact(usage)
         return self.brackets.cost(usage)
 
+    def ceiling(self, input: int, output: int) -> int:
+        """Nano-dollars that no call of at most so many tokens can exceed."""
+        plain = self.brackets.ceiling(input, output) if self.brackets is not None else self._dearest(input, output, 0)
+        return max(plain, self._dearest(input, output, 1)) if self.sound else plain
+
+    def _dearest(self, input: int, output: int, sound: int) -> int:
+        """The same by the library. `sound`: 1 if all of it is, which is never cached."""
+        kinds = (0, 0, 0), (input, 0, 0), (0, input, 0), (0, input, input)
+        used = [
+            Usage(
+                input=input,
+                output=output,
+                cache_read=read,
+                cache_write=write,
+                cache_write_1h=longer,
+                input_audio=input * sound,
+                output_audio=output * sound,
+            )
+            for read, write, longer in kinds[: 1 if sound else None]
+        ]
+        return 1 + max(map(self.exact, used))
+
 
 class PriceList:
     """Costs of entries. `cost` answers None until `load` has run."""
@@ -87,23 +118,40 @@ class PriceList:
         genai_prices.calc_price(genai_prices.Usage(input_tokens=1), "gpt-4o", provider_id="openai")
         self._library = genai_prices
 
+    @property
+    def loaded(self) -> bool:
+        return self._library is not None
+
     def cost(self, entry: Entry) -> tuple[int, str] | None:
         """(nano-dollars, date of the price, ISO 8601), or None where the price is unknown or not loaded yet."""
         if entry.price_model is None or entry.usage is None or self._library is None:
             return None
-        day = int(entry.at // _DAY)
-        known = self._known.get((entry.price_model, day))
-        if known is None:
-            if len(self._known) >= MAX_RATES:
-                self._known.clear()
-            known = self._known[entry.price_model, day] = self._look_up(entry.price_model, day)
-        priced, date = known
+        priced, date = self._priced(entry.price_model, int(entry.at // _DAY))
         if priced is None:
             return None
         try:
             return priced.cost(entry.usage), date
         except ValueError:  # counts that contradict each other, as only a provider can send them
             return None
+
+    def ceiling(self, price_model: str | None, at: float, input: int, output: int) -> int | None:
+        """Nano-dollars that a call at this time (seconds since the epoch) of at most so many tokens cannot exceed; 0
+        where nothing is to be paid, None where no price is known."""
+        if price_model is None:
+            return 0
+        if self._library is None:
+            return None
+        priced, _ = self._priced(price_model, int(at // _DAY))
+        return priced.ceiling(input, output) if priced is not None else None
+
+    def _priced(self, price_model: str, day: int) -> tuple[Priced | None, str]:
+        """How calls of this day are priced, and that day."""
+        known = self._known.get((price_model, day))
+        if known is None:
+            if len(self._known) >= MAX_RATES:
+                self._known.clear()
+            known = self._known[price_model, day] = self._look_up(price_model, day)
+        return known
 
     def _look_up(self, price_model: str, day: int) -> tuple[Priced | None, str]:
         provider, _, model = price_model.partition(":")

@@ -1,0 +1,205 @@
+"""Who may use how much: every limit that applies to a call is taken in one decision before it goes on, and settled to
+what it really used after it has ended.
+
+Nothing is settled here: the ledger, outermost, knows at the end of every call what it used, whatever became of it, and
+tells the grant. Between, the grant is a lease that is renewed; that of a process that dies returns by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from trunkline.core.call import Call
+from trunkline.core.errors import CostUnknown, Overloaded
+from trunkline.core.limit import Grant
+from trunkline.core.pipeline import Handler
+from trunkline.core.reply import Reply
+from trunkline.core.stores import Counters, Tariff
+from trunkline.dialects.asked import Asked, asked
+from trunkline.policy.estimate import TOKENS_PER_FILE, weigh
+from trunkline.policy.rules import shown
+from trunkline.stages.admission.granted import Granted
+from trunkline.stages.admission.plan import Plan, Planner
+from trunkline.stages.admission.refused import refused
+from trunkline.stages.admission.room import Bound, bound_of
+from trunkline.stages.admission.settings import AdmissionSettings
+
+log = logging.getLogger("trunkline.calls")
+
+LEASE = 120_000
+"""Milliseconds after which what a dead process held returns."""
+RENEWAL = 30.0
+"""Seconds between renewals."""
+WAIT = 10.0
+"""Seconds that a call waits for prices, or for what was used before the start."""
+LOOKING = 0.02
+"""Seconds between looks whether they are there: in the first second of a process alone."""
+LARGE = 1024 * 1024
+"""Bytes of a body that are weighed in a thread."""
+
+_ANSWERS = frozenset({"generate", "complete"})
+"""Operations whose request says how long the answer may be."""
+_MEASURED = _ANSWERS | {"embed"}
+_UNMEASURED = frozenset({"image", "speech", "transcribe"})
+"""Operations whose use is known afterwards, if at all."""
+_NO_BOUND = Bound(0, 0, 0, "what this endpoint uses is known only afterwards")
+_FREE = Bound(0, 0, 0)
+
+
+class Admission:
+    """`seeded`: whether the counters know yet what was used before this process began."""
+
+    def __init__(
+        self,
+        counters: Counters,
+        prices: Tariff,
+        planner: Planner,
+        settings: AdmissionSettings,
+        seeded: Callable[[], bool],
+    ) -> None:
+        self.counters = counters
+        self._prices = prices
+        self._seeded = seeded
+        self._live: dict[int, Granted] = {}
+        self._renewing = False
+        self.refusals = 0
+        self.warnings = 0
+        self.overruns = 0
+        self.use(planner, settings)
+
+    def use(self, planner: Planner, settings: AdmissionSettings) -> None:
+        """These are the limits from now on; what has been counted stays."""
+        self.planner = planner
+        self._settings = settings
+
+    def __call__(self, call: Call, proceed: Handler) -> Awaitable[Reply]:
+        key, planner = call.key, self.planner
+        assert key is not None
+        if call.grant is not None or (planner.empty and not key.limits):
+            return proceed(call)
+        plan = planner.of(key, call.peek.model if call.peek is not None else "", call.tags)
+        return self._admit(call, plan, proceed) if plan.wants else proceed(call)
+
+    async def _admit(self, call: Call, plan: Plan, proceed: Handler) -> Reply:
+        if plan.priced and not self._prices.loaded:
+            await _until(lambda: self._prices.loaded, "the prices")
+        if plan.lasting and not self._seeded():
+            await _until(self._seeded, "what was used before the gateway's start")
+        size, amounts = await self._weighed(call, plan)
+        answer = await self.counters.take(plan.wants, [amounts[at] for at in plan.picks], LEASE)
+        if not isinstance(answer, Grant):
+            self.refusals += 1
+            raise refused(answer)
+        call.grant = granted = Granted(plan, answer, size, self.counters, LEASE, self._ended)
+        self._live[id(granted)] = granted
+        if not self._renewing:
+            self._renew_later()
+        if plan.soft:
+            self._warn(plan, answer)
+        return await proceed(call)
+
+    # ── How much ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _weighed(self, call: Call, plan: Plan) -> tuple[int, tuple[int, ...]]:
+        """The bytes that the request counts for, and what the call takes: in each dimension, and at its most."""
+        streams = 1 if call.peek is not None and call.peek.stream else 0
+        if not plan.counted:
+            return 0, (1, 0, 0, 0, 0, 1, streams)
+        body, operation = call.body, call.surface.operation
+        size, files = weigh(body) if len(body) <= LARGE else await asyncio.to_thread(weigh, body)
+        said = None
+        if operation in _ANSWERS:
+            said = asked(body, call.surface.dialect.name, call.peek.framing if call.peek is not None else "")
+        bound = self._bound(call, plan, said) if plan.bounded else _FREE
+        prompt, answer = self._expected(call, plan, size, files, said)
+        cost = 0
+        if plan.priced and plan.rooms and plan.soft:
+            cost = self._prices.ceiling(plan.rooms[0].price_model, call.arrived, prompt, answer) or 0
+        return size, (
+            1, prompt, answer, prompt + answer, cost, 1, streams,
+            1, bound.input, bound.output, bound.input + bound.output, bound.cost,
+        )  # fmt: skip
+
+    def _expected(self, call: Call, plan: Plan, size: int, files: int, said: Asked | None) -> tuple[int, int]:
+        """Tokens of input and output that the call is likely to use."""
+        if call.surface.operation not in _MEASURED:
+            return 0, 0
+        prompt = plan.expectation.input(size) + files * TOKENS_PER_FILE
+        return prompt, 0 if said is None else plan.expectation.output(said.output) * said.answers
+
+    def _bound(self, call: Call, plan: Plan, said: Asked | None) -> Bound:
+        """The most that the call can use. Raises CostUnknown."""
+        operation = call.surface.operation
+        if operation in _MEASURED:
+            bound = bound_of(call, plan.rooms, said, self._prices if plan.priced else None)
+        else:
+            bound = _NO_BOUND if operation in _UNMEASURED else _FREE
+        if bound.why and self._settings.unpriced == "refuse":
+            raise CostUnknown(f"A budget applies to this call, and its cost cannot be known beforehand: {bound.why}.")
+        return bound
+
+    # ── Afterwards ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _ended(self, granted: Granted, exceeded: int) -> None:
+        self._live.pop(id(granted), None)
+        self.overruns += exceeded
+
+    def _warn(self, plan: Plan, grant: Grant) -> None:
+        """A soft limit is said once in the log, by the call that passes it."""
+        for at in plan.soft:
+            want, total = plan.wants[at], grant.totals[at]
+            if total > want.most:
+                self.warnings += 1
+                if total - grant.amounts[at] <= want.most:
+                    log.warning("soft limit passed, %s", shown(want))
+
+    def _renew_later(self) -> None:
+        self._renewing = True
+        asyncio.get_running_loop().call_later(RENEWAL, self._renew)
+
+    def _renew(self) -> None:
+        self._renewing = False
+        for granted in list(self._live.values()):
+            granted.renew()
+        if self._live:
+            self._renew_later()
+
+    # ── For those who look on ──────────────────────────────────────────────────────────────────────────────────────
+
+    def gauges(self) -> dict[str, float]:
+        return {
+            "trunkline_limit_refusals": self.refusals,
+            "trunkline_limit_warnings": self.warnings,
+            "trunkline_limit_overruns": self.overruns,
+            "trunkline_limit_grants": len(self._live),
+        }
+
+    async def shown(self) -> list[dict[str, Any]]:
+        """Each limit that calls have met since the start, and how it stands. Raises StoreUnavailable."""
+        wants = self.planner.wants()
+        totals = await self.counters.read([(want.counter, want.window) for want in wants])
+        return [
+            {
+                "limit": shown(want),
+                "scope": want.scope,
+                "dimension": want.dimension,
+                "window": want.window.name,
+                "soft": want.soft,
+                "most": want.most,
+                "used": total,
+                "left": max(0, want.most - total),
+            }
+            for want, total in sorted(zip(wants, totals, strict=True), key=lambda pair: pair[0].counter)
+        ]
+
+
+async def _until(ready: Callable[[], bool], what: str) -> None:
+    """Raises Overloaded after a bounded wait."""
+    for _ in range(round(WAIT / LOOKING)):
+        await asyncio.sleep(LOOKING)
+        if ready():
+            return
+    raise Overloaded(f"A limit applies to this call, and {what} cannot be looked up yet.", retry_after=1.0)

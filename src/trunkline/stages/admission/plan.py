@@ -1,0 +1,163 @@
+"""Which limits apply to a call: found once for a key, a model and its tags, then looked up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+
+from msgspec import Struct
+
+from trunkline.core.call import Key
+from trunkline.core.errors import ModelNotFound
+from trunkline.core.limit import Dimension, Want
+from trunkline.policy.expect import Expectation
+from trunkline.policy.rules import DIMENSIONS, Rule, parse
+from trunkline.providers.target import Target
+from trunkline.stages.admission.room import Room, room_of
+from trunkline.stages.admission.settings import LimitSettings, TeamSettings
+
+MAX_PLANS = 10_000
+MOST = len(DIMENSIONS)
+"""Amounts are a list: one for each dimension, then the same once more at its most."""
+_COST = DIMENSIONS.index("cost")
+_MEASURED: frozenset[Dimension] = frozenset({"input_tokens", "output_tokens", "tokens", "cost"})
+"""What is known only once a call has ended."""
+_TIMELESS = frozenset({"minute", "rolling minute", "now"})
+"""Windows that the ledger need not be asked for: they are over, or nearly, when the gateway has started."""
+
+Resolve = Callable[[str], Sequence[Target]]
+
+
+class Plan(Struct, frozen=True):
+    """The limits of one kind of call."""
+
+    key: Key
+    wants: tuple[Want, ...]
+    dimensions: tuple[int, ...]
+    """Of each want, its place in `DIMENSIONS`."""
+    picks: tuple[int, ...]
+    """Of each want, the place of its amount."""
+    counted: bool
+    """Tokens or money are limited."""
+    bounded: bool
+    """Something must not be exceeded by what a call may use at its most."""
+    priced: bool
+    lasting: bool
+    """A window is long enough to reach back behind the start of this process."""
+    soft: tuple[int, ...]
+    """The places of the wants that only warn."""
+    exact: tuple[bool, ...]
+    """Of each want, whether its amount is the most that the call can use."""
+    extra: tuple[int, ...]
+    """The places of the wants that an attempt on top takes once more: those of tokens and money."""
+    rooms: tuple[Room, ...]
+    """What each target of the model takes and costs."""
+    expectation: Expectation
+
+    def comes_again(self, want: Want) -> bool:
+        """Whether an attempt on top takes it once more."""
+        return want.dimension in _MEASURED
+
+
+class _Row(Struct, frozen=True):
+    """An entry of `limits:`, read."""
+
+    settings: LimitSettings
+    rules: tuple[Rule, ...]
+
+
+class Planner:
+    """Plans for a configuration and the keys' own limits. `resolve` gives a model's targets, fallbacks included; it
+    raises ModelNotFound."""
+
+    def __init__(self, limits: Sequence[LimitSettings], teams: Mapping[str, TeamSettings], resolve: Resolve) -> None:
+        self._rows = [_Row(each, tuple(map(parse, each.allow))) for each in limits]
+        self._teams = {name: tuple(map(parse, team.limits)) for name, team in teams.items()}
+        self._resolve = resolve
+        self._plans: dict[tuple[str, str, tuple[str, ...]], Plan] = {}
+        self._expectations: dict[str, Expectation] = {}
+        self.empty = not self._rows and not any(self._teams.values())
+        """No limit but those of single keys."""
+
+    def of(self, key: Key, model: str, tags: tuple[str, ...]) -> Plan:
+        """The plan of a call. `model`: "" for none."""
+        plan = self._plans.get((key.id, model, tags))
+        if plan is None or plan.key is not key:
+            if len(self._plans) >= MAX_PLANS:
+                self._plans.clear()
+            plan = self._plans[key.id, model, tags] = self._made(key, model, tags)
+        return plan
+
+    def wants(self) -> list[Want]:
+        """All that calls have met so far, each counter once."""
+        return list({want.counter: want for plan in self._plans.values() for want in plan.wants}.values())
+
+    def _made(self, key: Key, model: str, tags: tuple[str, ...]) -> Plan:
+        try:
+            targets: Sequence[Target] = self._resolve(model) if model else ()
+        except ModelNotFound:
+            targets = ()  # routing says so; whoever tries names is counted all the same
+        found: dict[str, tuple[Want, Rule]] = {}
+        for want, rule in self._all(key, model if targets else "", tags):
+            known = found.get(want.counter)
+            if known is None or want.most < known[0].most:
+                found[want.counter] = want, rule
+        wants = tuple(want for want, _ in found.values())
+        dimensions = tuple(DIMENSIONS.index(want.dimension) for want in wants)
+        exact = tuple(rule.exact for _, rule in found.values())
+        extra = tuple(at for at, want in enumerate(wants) if want.dimension in _MEASURED)
+        return Plan(
+            key=key,
+            wants=wants,
+            dimensions=dimensions,
+            picks=tuple(at + MOST * most for at, most in zip(dimensions, exact, strict=True)),
+            counted=bool(extra),
+            bounded=any(exact),
+            priced=_COST in dimensions,
+            lasting=any(want.window.name not in _TIMELESS for want in wants),
+            exact=exact,
+            extra=extra,
+            soft=tuple(at for at, want in enumerate(wants) if want.soft),
+            rooms=tuple(map(room_of, targets)),
+            expectation=self._expectation(model),
+        )
+
+    def _expectation(self, model: str) -> Expectation:
+        if len(self._expectations) >= MAX_PLANS:
+            self._expectations.clear()
+        return self._expectations.setdefault(model, Expectation())
+
+    def _all(self, key: Key, model: str, tags: tuple[str, ...]) -> Iterator[tuple[Want, Rule]]:
+        """Every limit that applies, with its rule."""
+        for row in self._rows:
+            settings = row.settings
+            if settings.models is not None and not _matches(settings.models, model):
+                continue
+            for value, shown in _values(settings.scope, key, model, tags):
+                if settings.names is not None and not _matches(settings.names, shown, value):
+                    continue
+                for rule in row.rules:
+                    yield rule.want(settings.scope, value, shown, settings.models), rule
+        for rule in self._teams.get(key.team or "", ()):
+            yield rule.want("team", key.team or "", key.team or "", None), rule
+        for rule in map(parse, key.limits):
+            yield rule.want("key", key.id, key.name, None), rule
+
+
+def _values(scope: str, key: Key, model: str, tags: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Whom a call belongs to in this scope: by the name that counters have, and for people."""
+    match scope:
+        case "global":
+            return [("", "")]
+        case "key":
+            return [(key.id, key.name)]
+        case "team":
+            return [(key.team, key.team)] if key.team else []
+        case "tag":
+            return [(tag, tag) for tag in dict.fromkeys(tags)]
+        case _:
+            return [(model, model)] if model else []
+
+
+def _matches(patterns: tuple[str, ...], *names: str) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns for name in names)
