@@ -63,4 +63,6 @@ def test_within_holds_the_best_and_nothing_beyond_the_tolerance(ranks: list[floa
 def test_spread_is_even_and_always_the_same() -> None:
     lots = [spread(b"conversation %d" % number) for number in range(4000)]
     assert spread(b"conversation 7") == lots[7]
-    assert all(900 < len([lot for lot in lots if quarter / 4 <= lot < (quarter + 1) / 4]) < 1100 for quarter in range(4))
+    assert all(
+        900 < len([lot for lot in lots if quarter / 4 <= lot < (quarter + 1) / 4]) < 1100 for quarter in range(4)
+    )

@@ -169,7 +169,8 @@ def _seconds(reset: str, date: str) -> float:
     """From now: `12ms`, `6m0s`, `59` are spans; a moment (RFC 3339) is told apart from the answer's own `date`, since
     nobody's clock is like another's. Raises ValueError, TypeError."""
     if "T" in reset:
-        return (datetime.fromisoformat(reset) - parsedate_to_datetime(date)).total_seconds() if date else NO_RESET
+        moment = datetime.fromisoformat(reset)
+        return (moment - parsedate_to_datetime(date)).total_seconds() if date else NO_RESET
     spans = list(_SPAN.finditer(reset))
     if not spans or "".join(span[0] for span in spans) != reset:
         raise ValueError(reset)

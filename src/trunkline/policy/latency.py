@@ -24,7 +24,7 @@ TYPICAL_OUTPUT = 256
 """Tokens of an answer for which the two times are added up, so that targets compare by one number."""
 COLD = 0.03
 """Seconds, in the place of the unknown: low, so that each target is tried once (Linkerd's `default_rtt`)."""
-PENALTY = 1.0
+PENALTY = 2.0
 """Seconds: what a failure counts for at least."""
 WORSE = 4.0
 """Times the average that a failure counts for at least."""
