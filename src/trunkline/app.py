@@ -23,6 +23,7 @@ from trunkline.core.stores import Journal, Responses
 from trunkline.edge import model_pages
 from trunkline.edge.admin import Admin
 from trunkline.edge.admin.config import Configuration
+from trunkline.edge.admin.health import health as health_of
 from trunkline.edge.admin.keys import Keys
 from trunkline.edge.admin.listed import listed
 from trunkline.edge.admittance import Admittance
@@ -44,6 +45,7 @@ from trunkline.stages.idempotency import Idempotency
 from trunkline.stages.ledger import Ledger
 from trunkline.stages.routing import Routing
 from trunkline.stages.routing.changes import Changes
+from trunkline.stages.routing.report import Labelled, measured, report, summary
 from trunkline.stages.routing.route import Routes
 from trunkline.state.exposition import exposition
 from trunkline.state.journal import FileJournal
@@ -80,7 +82,7 @@ class Gateway:
         self.reloader = Reloader(config, source or Given(config), self._apply)
         self._simulator = simulator
         self.prices = PriceList()
-        self.meters = ProcessMeters(self._gauges)
+        self.meters = ProcessMeters(self._gauges, self._of_targets)
         self.transport: Transport = open_transport(config.transport)
         self.ring = MemoryKeyRing()
         self.shipper: Shipper | None = None
@@ -128,6 +130,7 @@ class Gateway:
             config.admin_key,
             {
                 "config": Configuration(self.reloader.shown, self._reload),
+                "health": health_of(self._health, self._upstream.credentials, self.changes.shown),
                 "keys": Keys(lambda: self.shipper.keys if self.shipper is not None else None),
                 "models": listed(lambda: configured(self.directory, self._upstream.lessons.shown())),
             },
@@ -250,6 +253,7 @@ class Gateway:
         status: dict[str, Any] = {"ready": not self.edge.draining, "draining": self.edge.draining}
         status["config"] = self.reloader.status()
         status["degraded"] = self.reloader.refused is not None
+        status["targets"] = summary(self.board, time.monotonic())
         if self.shipper is not None:
             shipping = self.shipper.status()
             status["state"] = shipping
@@ -265,6 +269,12 @@ class Gateway:
     def _credentials(self) -> dict[str, float]:
         states = [each["state"] for each in self.credentials()]
         return {f"trunkline_credentials_{state}": float(states.count(state)) for state in ("retired", "resting")}
+
+    def _health(self) -> list[dict[str, Any]]:
+        return report(self.board, time.monotonic(), time.time())
+
+    def _of_targets(self) -> dict[Labelled, float]:
+        return measured(self.board, self.changes.count, time.monotonic())
 
     def _gauges(self) -> dict[str, float]:
         stats = self.transport.stats()

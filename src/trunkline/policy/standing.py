@@ -67,7 +67,7 @@ class Standing:
 
     __slots__ = (
         "_board", "_limited", "_progress", "_provider", "breaker", "ceiling", "failures", "first_byte", "headroom",
-        "latency", "name", "pending", "rest_reason", "resting", "successes", "waiting", "well", "whole",
+        "latency", "name", "pending", "rest_reason", "rested", "resting", "successes", "waiting", "well", "whole",
     )  # fmt: skip
 
     def __init__(self, name: str, board: Board, provider: Provider) -> None:
@@ -89,6 +89,8 @@ class Standing:
         self.well = True
         self.resting = float("-inf")
         """The end of the rest that the provider has asked for."""
+        self.rested = float("-inf")
+        """When it began."""
         self.rest_reason = ""
         self._limited = 0
         """Rate limits in a row."""
@@ -259,6 +261,8 @@ class Standing:
     def _until(self, now: float, seconds: float, reason: str) -> None:
         """Rest, as the provider asks."""
         known = now < self.resting
+        if not known:
+            self.rested = now
         self.resting = max(self.resting, now + seconds * (1.0 + SPREAD * self._board.draw()))
         self.rest_reason = reason
         self.well = False

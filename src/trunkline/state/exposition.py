@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from trunkline.core.usage import NANO
@@ -22,11 +22,29 @@ GAUGES = {
     "trunkline_config_taken": "Configurations taken up since the start.",
     "trunkline_config_refusals": "Configurations refused since the start.",
     "trunkline_config_refused": "1 while the configuration as it is written now is refused.",
+    "trunkline_hot_up": "Processes that Redis decides for; the others decide alone.",
+    "trunkline_hot_outages": "How often Redis was left alone since the start.",
+    "trunkline_hot_decisions": "Decisions on limits that Redis made.",
+    "trunkline_hot_decisions_late": "Those that did not come in time.",
+    "trunkline_hot_decisions_alone": "Decisions on limits that processes made alone.",
+    "trunkline_hot_wait_seconds": "Seconds for which commands have waited for Redis, added up.",
+    "trunkline_hot_untold": "What Redis is still to be told of.",
     "trunkline_journal_entries": "Ledger entries not in the database yet.",
     "trunkline_journal_bytes": "Bytes of the journal.",
     "trunkline_journal_age_seconds": "Age of the oldest entry not in the database yet.",
 }
 """Present values and what they mean."""
+
+LABELLED: Mapping[str, tuple[tuple[str, ...], str]] = {
+    "trunkline_target_out": (("target", "cause"), "Processes that leave the target out at present."),
+    "trunkline_target_in_flight": (("target",), "Calls in work at the target."),
+    "trunkline_target_ceiling": (
+        ("target",),
+        "Calls at a time that an overloaded target is given, where that is learned.",
+    ),
+    "trunkline_target_outages_total": (("target", "cause"), "How often a process has left the target out, or to rest."),
+}
+"""What has other labels: these, and what it means. A counter's name ends in `_total`."""
 
 
 def exposition(snapshot: Snapshot) -> tuple[bytes, str]:
@@ -66,6 +84,18 @@ class _Collector:
         yield from (requests, tokens, cost, duration, first)
         for name, value in self._snapshot.gauges.items():
             yield GaugeMetricFamily(name, GAUGES[name], value=value)
+        yield from self._labelled()
+
+    def _labelled(self) -> Iterable[Any]:
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+        for name, (labels, text) in LABELLED.items():
+            kind = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
+            family = kind(name, text, labels=labels)
+            for (metric, values), value in self._snapshot.labelled:
+                if metric == name:
+                    family.add_metric(values, value)
+            yield family
 
 
 def _by_target(snapshot: Snapshot) -> dict[tuple[str, str], Series]:

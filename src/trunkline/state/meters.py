@@ -35,6 +35,10 @@ Labels = tuple[str, str, int, str]
 """Surface, target, status, error code ("" for none)."""
 
 
+Labelled = tuple[str, tuple[str, ...]]
+"""A metric's name, and the values of its labels: what else parts of the gateway count, or have at present."""
+
+
 class Histogram(Struct):
     """`counts[i]` observations up to the i-th bound; the last of them above all bounds."""
 
@@ -68,6 +72,7 @@ class Snapshot(Struct):
 
     series: list[tuple[Labels, Series]]
     gauges: dict[str, float]
+    labelled: list[tuple[Labelled, float]] = []
 
 
 _decode = msgspec.json.Decoder(Snapshot).decode
@@ -75,11 +80,16 @@ _encode = msgspec.json.Encoder().encode
 
 
 class ProcessMeters:
-    """`gauges` gives present values by metric name, whenever somebody asks."""
+    """`gauges` gives present values by metric name, `labelled` such that have labels too, whenever somebody asks."""
 
-    def __init__(self, gauges: Callable[[], dict[str, float]] = dict) -> None:
+    def __init__(
+        self,
+        gauges: Callable[[], dict[str, float]] = dict,
+        labelled: Callable[[], dict[Labelled, float]] = dict,
+    ) -> None:
         self._series: dict[Labels, Series] = {}
         self._gauges = gauges
+        self._labelled = labelled
         self._shared: Path | None = None
 
     def record(self, entry: Entry) -> None:
@@ -109,18 +119,21 @@ class ProcessMeters:
 
     def snapshot(self) -> Snapshot:
         """What this process has counted."""
-        return Snapshot(list(self._series.items()), self._gauges())
+        return Snapshot(list(self._series.items()), self._gauges(), list(self._labelled().items()))
 
     def total(self) -> Snapshot:
         """What all workers that share with this one have counted; gauges are added up."""
         series: dict[Labels, Series] = {}
         gauges: dict[str, float] = {}
+        labelled: dict[Labelled, float] = {}
         for one in (self.snapshot(), *self._others()):
             for labels, counted in one.series:
                 series.setdefault(labels, Series()).add(counted)
             for name, value in one.gauges.items():
                 gauges[name] = gauges.get(name, 0.0) + value
-        return Snapshot(list(series.items()), gauges)
+            for label, value in one.labelled:
+                labelled[label] = labelled.get(label, 0.0) + value
+        return Snapshot(list(series.items()), gauges, list(labelled.items()))
 
     # ── Sharing ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -155,5 +168,6 @@ class ProcessMeters:
             snapshot = _decode(path.read_bytes())
             if not Path(f"/proc/{path.stem}").exists() and Path("/proc").exists():
                 snapshot.gauges.clear()  # its counts stay true, its present values do not
+                snapshot.labelled = [each for each in snapshot.labelled if each[0][0].endswith("_total")]
             found.append(snapshot)
         return found
