@@ -30,3 +30,8 @@ class Usage(Struct, frozen=True, omit_defaults=True):
     @property
     def total(self) -> int:
         return self.input + self.output
+
+    def __add__(self, other: Usage) -> Usage:
+        """Both together; estimated where one of them is."""
+        sums = {name: getattr(self, name) + getattr(other, name) for name in self.__struct_fields__}
+        return Usage(**(sums | {"estimated": self.estimated or other.estimated}))

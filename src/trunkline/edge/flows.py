@@ -83,15 +83,19 @@ class Translation:
             return b""
         out = b""
         write = self._writer.feed
+        look = self._look
         for event in events:
-            if (words := _WORDS.get(type(event))) is not None:
-                self._characters += len(words(event))
-            elif type(event) is Usage:
-                self._usage = event
-            elif type(event) is Failed:
-                self.error = event.error
+            look(event)
             out += write(event)
         return out
+
+    def _look(self, event: Event) -> None:
+        if (words := _WORDS.get(type(event))) is not None:
+            self._characters += len(words(event))
+        elif type(event) is Usage:
+            self._usage = event
+        elif type(event) is Failed:
+            self.error = event.error
 
 
 class Told:

@@ -115,7 +115,7 @@ def needs_of(request: Request, input: int = 0) -> Needs:
             asked["parallel_tools"] = request.name_of("parallel_tool_calls")
     if request.output is not None and request.output.kind == "json_schema":
         asked["json_schema"] = request.name_of("output")
-    if _thinks(request):
+    if thinks(request):
         asked["reasoning"] = request.name_of("reasoning")
     if request.stream:
         asked["streaming"] = "stream"
@@ -130,7 +130,8 @@ def _idle(request: Request) -> bool:
     return request.tool_choice is not None and request.tool_choice.mode == "none"
 
 
-def _thinks(request: Request) -> bool:
+def thinks(request: Request) -> bool:
+    """Whether it asks the model to think, or leaves it to it in so many words."""
     asked = request.reasoning
     return asked is not None and asked.mode != "disabled" and asked.effort != "none" and asked.budget != 0
 

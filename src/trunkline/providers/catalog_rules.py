@@ -36,6 +36,8 @@ _PLAIN_GPT = Facts(reasoning="none", refuses=("verbosity",)).over(_OPENAI)
 _GEMINI = Facts(
     maker="google", parallel_tools=True, json_schema=True, cache="automatic", streaming=True, developer=False
 )
+_GEMINI_SINCE_3_5 = Facts(prefill=False).over(_GEMINI)
+"""A conversation that ends with the model's own words is refused."""
 
 _RULES: tuple[tuple[str, Facts], ...] = (
     (r"claude-(instant|v?[12])", Facts(maker="anthropic", streaming=True)),
@@ -56,8 +58,10 @@ _RULES: tuple[tuple[str, Facts], ...] = (
     (r"gpt-(5\.[6-9]|[6-9]|\d\d)", Facts(tools_with_reasoning="responses").over(_OPENAI)),
     (r"(o[1-9]|gpt-5)", _OPENAI),
     (r"gemini-2\.5", Facts(reasoning="budget").over(_GEMINI)),
-    (r"gemini-[3-9]", Facts(reasoning="effort").over(_GEMINI)),
-    (r"gemini-", _GEMINI),
+    (r"gemini-3(\.[01])?-", Facts(reasoning="effort").over(_GEMINI)),
+    (r"gemini-[3-9]", Facts(reasoning="effort").over(_GEMINI_SINCE_3_5)),
+    (r"gemini-[12]", _GEMINI),
+    (r"gemini-", _GEMINI_SINCE_3_5),
     (r"nova-", Facts(maker="amazon", cache="marks", streaming=True, developer=False)),
 )
 

@@ -15,7 +15,9 @@ from trunkline.core.request import Request
 from trunkline.dialects import anthropic, composed, gemini, openai_chat, openai_responses
 from trunkline.dialects.anthropic import api_version
 from trunkline.dialects.base import Dialect, Quirks
+from trunkline.providers import prefill
 from trunkline.providers.hosts import HOSTS, PLAIN, Host
+from trunkline.providers.prefill import Prefill
 
 Sign = Callable[[str], Headers]
 """An API key, or an access token, to the header fields that carry it."""
@@ -43,6 +45,8 @@ class Api(Struct, frozen=True):
     """Headers of the dialect that the identity path adds where the client sent none."""
     translated: Callable[[Request], Headers] | None = None
     """Headers of the dialect for a request that we wrote."""
+    prefill: Prefill | None = None
+    """How its models are told to take up their own words; None: they do not."""
 
 
 class Kind(Struct, frozen=True):
@@ -132,6 +136,7 @@ _MESSAGES = Api(
     forward=frozenset({b"anthropic-version", b"anthropic-beta"}),
     defaults=((b"anthropic-version", b"2023-06-01"),),
     translated=_anthropic_headers,
+    prefill=prefill.PLAIN,
 )
 
 _ON_BEDROCK = r"([a-z-]+\.)?"
@@ -163,12 +168,14 @@ _BEDROCK = (
             "count_tokens": "/model/{model}/count-tokens",
         },
         thoughts=True,
+        prefill=prefill.ON_BEDROCK,
     ),
     Api(
         composed.INVOKE,
         {"generate": "/model/{model}/invoke", "stream": "/model/{model}/invoke-with-response-stream"},
         thoughts=True,
         forward=_INVOKING,
+        prefill=prefill.ON_BEDROCK,
     ),
 )
 """Its own surfaces of Anthropic's and OpenAI's formats come first, for the models that have them: nothing is lost on
@@ -189,6 +196,7 @@ def _gemini(models: str) -> Api:
             "count_tokens": f"{models}/{{model}}:countTokens",
         },
         thoughts=True,
+        prefill=prefill.PLAIN,
     )
 
 
@@ -204,6 +212,7 @@ _VERTEX = (
         },
         models=r"claude-",
         forward=frozenset({b"anthropic-beta"}),
+        prefill=prefill.PLAIN,
     ),
     Api(
         composed.VERTEX_CLAUDE_COUNT,
@@ -265,12 +274,13 @@ _BEDROCK_EMBEDDINGS = (
 )
 
 
-def _apis(host: Host) -> tuple[Api, ...]:
+def _apis(name: str, host: Host) -> tuple[Api, ...]:
     more = (
         (host.completes, _completions("/completions")),
         (host.responds, Api(openai_responses.DIALECT, {"generate": "/responses"}, forward=_OPENAI_HEADERS)),
     )
-    return (_COMPATIBLE, *(api for has, api in more if has))
+    chat = structs.replace(_COMPATIBLE, prefill=prefill.HOSTS.get(name))
+    return (chat, *(api for has, api in more if has))
 
 
 KINDS: dict[str, Kind] = {
@@ -346,7 +356,7 @@ KINDS: dict[str, Kind] = {
     ),
     **{
         name: Kind(
-            apis=_apis(host),
+            apis=_apis(name, host),
             base_url=host.base_url,
             sign=bearer,
             prices=host.prices,

@@ -18,6 +18,7 @@ from trunkline.providers.catalog import facts_of
 from trunkline.providers.catalog_facts import NOTHING, Facts
 from trunkline.providers.kinds import KINDS, Api, Kind
 from trunkline.providers.models import ability_of, quirks_of
+from trunkline.providers.prefill import PLAIN, Prefill
 from trunkline.providers.settings import CredentialEntry, CredentialSettings, ProviderSettings
 
 USER_AGENT = b"trunkline"
@@ -118,6 +119,17 @@ class Target(Struct, frozen=True):
         if chosen is None:
             chosen = self.chosen[key] = self._choose(dialect, operation, by)
         return chosen
+
+    def prefill(self, dialect: Dialect, peek: Peek | None = None) -> Prefill | None:
+        """How it is told to take up its own words, at the API that a client of this dialect is led to; None: it does
+        not."""
+        said, row = self.facts.prefill, self.api(dialect, "generate", peek).api.prefill
+        if said is False:
+            return None
+        if said or row is None:
+            return (row or PLAIN) if said else None
+        known = row.makers is None or self.facts.maker in row.makers
+        return row if known and self.provider.path.endswith(row.below) else None
 
     def _choose(self, dialect: Dialect, operation: Operation, by: str) -> BoundApi:
         able = [each for each in self.apis if each.can(operation)] or [*self.apis]

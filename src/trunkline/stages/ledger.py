@@ -12,8 +12,9 @@ import re
 from collections.abc import Callable
 
 import msgspec
+from msgspec import structs
 
-from trunkline.core.call import Call, Entry
+from trunkline.core.call import Attempt, Call, Entry
 from trunkline.core.errors import Blame, GatewayError, InternalError, why_cancelled
 from trunkline.core.pipeline import Handler
 from trunkline.core.reply import Flow, Reply, Watched
@@ -99,11 +100,25 @@ class Ledger:
         priced = self._prices.cost(entry)
         if priced is not None:
             entry.cost, entry.price_date = priced
-            call.cost = entry.cost
+        if len(call.attempts) > 1:
+            self._beside(entry, call.attempts)
+        call.usage, call.cost = entry.usage, entry.cost
         self._journal.append(entry)
         self._meters.record(entry)
         if error is not None or log.isEnabledFor(logging.DEBUG):
             _tell(entry, error)
+
+    def _beside(self, entry: Entry, attempts: list[Attempt]) -> None:
+        """Attempts that did not become the answer, or not all of it, may have been paid for all the same."""
+        for attempt in attempts:
+            if attempt.usage is None:
+                continue
+            entry.usage = attempt.usage if entry.usage is None else entry.usage + attempt.usage
+            part = structs.replace(entry, price_model=attempt.price_model, usage=attempt.usage)
+            priced = self._prices.cost(part)
+            if priced is not None:
+                attempt.cost, entry.price_date = priced
+                entry.cost = (entry.cost or 0) + attempt.cost
 
 
 def _tell(entry: Entry, error: GatewayError | None) -> None:

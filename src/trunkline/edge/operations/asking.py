@@ -10,6 +10,9 @@ from trunkline.core.request import Request
 from trunkline.dialects.base import Quirks
 from trunkline.dialects.namespaced import without_namespaces
 from trunkline.dialects.openai_responses.vocabulary import NAME as RESPONSES
+from trunkline.policy.continuation import Recovery, continued
+from trunkline.policy.estimate import BYTES_PER_TOKEN
+from trunkline.providers.prefill import told
 from trunkline.providers.target import BoundApi, Target
 
 Write = Callable[[Request, str, Quirks, list[str]], bytes]
@@ -48,6 +51,15 @@ def translated(call: Call, request: Request, write: Write) -> tuple[bytes, Heade
     said_lost(call, lost)
     more = bound.api.translated
     return body, more(request) if more is not None else []
+
+
+def going_on(call: Call, request: Request, recovery: Recovery) -> tuple[bytes, Headers]:
+    """The request for the rest of an answer that broke off."""
+    target: Target = call.target
+    produced = -(-len(recovery.words) // BYTES_PER_TOKEN)
+    body, headers = translated(call, continued(request, recovery.words, produced), call.api.dialect.write_request)
+    prefill = target.prefill(call.surface.dialect, call.peek)
+    return told(body, prefill) if prefill is not None else body, headers
 
 
 def said_lost(call: Call, lost: list[str]) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 
+from msgspec import structs
+
 from trunkline.core.call import Call, Headers
 from trunkline.core.errors import UpstreamBroken, UpstreamError
 from trunkline.core.reply import Flow, Reply
@@ -17,11 +19,13 @@ from trunkline.dialects.namespaced import ScopedReader, scopes_of
 from trunkline.dialects.openai_responses.vocabulary import NAME as RESPONSES
 from trunkline.edge.flows import Told, Translation
 from trunkline.edge.learned import Learner
-from trunkline.edge.operations.asking import is_identity, passed, translated, unsupported
+from trunkline.edge.operations.asking import going_on, is_identity, passed, translated, unsupported
 from trunkline.edge.operations.body import Body, Nothing
 from trunkline.edge.printable import printable
+from trunkline.edge.resumable import led
 from trunkline.edge.sender import Sender
 from trunkline.edge.transport.base import Response
+from trunkline.policy.continuation import Recovery
 from trunkline.providers.target import BoundApi
 
 
@@ -37,8 +41,10 @@ class Generate:
     async def __call__(self, call: Call) -> Reply:
         assert call.peek is not None
         api: BoundApi = call.api
-        identity = is_identity(call)
-        path = api.path(call.surface.operation if identity else "generate", call.peek)
+        recovery: Recovery | None = call.recovery
+        identity = is_identity(call) and (recovery is None or recovery.flow is None)
+        peek = call.peek if recovery is None else structs.replace(call.peek, framing="")
+        path = api.path(call.surface.operation if identity else "generate", peek)
         if path is None:
             raise unsupported(call)
         body, headers = passed(call) if identity else self._translated(call)
@@ -48,7 +54,7 @@ class Generate:
         except UpstreamError as error:
             response = await self._learner.again(call, path, headers, body, error)
         try:
-            reply = await self._reply(call, identity, response)
+            reply = await self._reply(call, identity and recovery is None, response)
             reply.heard = response.headers
             return reply
         except BaseException as error:
@@ -60,7 +66,10 @@ class Generate:
     def _translated(self, call: Call) -> tuple[bytes, Headers]:
         if call.parsed is None:
             call.parsed = call.surface.dialect.read_request(call.body, call.peek)
-        return translated(call, call.parsed, call.api.dialect.write_request)
+        recovery: Recovery | None = call.recovery
+        if recovery is None or not recovery.words:
+            return translated(call, call.parsed, call.api.dialect.write_request)
+        return going_on(call, call.parsed, recovery)
 
     async def _reply(self, call: Call, identity: bool, response: Response) -> Reply:
         assert call.peek is not None
@@ -83,10 +92,13 @@ class Generate:
             tap: Flow = spoken.tap(peek, call.id)
             return tap
         reader = spoken.reader(streamed)
-        if names := custom_names(call.parsed):
-            reader = CustomReader(reader, names)
-        if spoken.name != RESPONSES and (scopes := scopes_of(call.parsed)):
-            reader = ScopedReader(reader, scopes)
+        if spoken.name != dialect.name:
+            if names := custom_names(call.parsed):
+                reader = CustomReader(reader, names)
+            if spoken.name != RESPONSES and (scopes := scopes_of(call.parsed)):
+                reader = ScopedReader(reader, scopes)
+        if call.recovery is not None:
+            return led(call.recovery, reader, lambda: dialect.writer(_envelope(call, stream)))
         return Translation(reader, dialect.writer(_envelope(call, stream)))
 
     async def _whole(self, call: Call, identity: bool, response: Response, stream: bool) -> Reply:
@@ -127,13 +139,18 @@ class Generate:
                 break
             data = first.result()
             head = flow.feed(data) if data else flow.eof()
-            if flow.error is not None:
+            if flow.error is not None and not (head and _goes_on(call)):
                 raise flow.error
             if not data:
                 source = Nothing()
                 break
         content_type = call.surface.dialect.stream_type(call.peek.framing)
         return Reply(flow, head=head, source=source, content_type=content_type)
+
+
+def _goes_on(call: Call) -> bool:
+    """Whether it is led into an answer that has begun: what comes out is part of that one already."""
+    return call.attempt is not None and call.attempt.kind == "continuation"
 
 
 def _envelope(call: Call, stream: bool) -> Envelope:

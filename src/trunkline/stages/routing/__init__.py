@@ -14,11 +14,13 @@ from trunkline.core.errors import GatewayError
 from trunkline.core.pipeline import Handler
 from trunkline.core.reply import Reply
 from trunkline.policy.affinity import MemoryAffinities
+from trunkline.policy.continuation import Recovery
 from trunkline.stages.routing.able import Offer, able
 from trunkline.stages.routing.attempt import Attempts, tell
 from trunkline.stages.routing.choose import Ask
 from trunkline.stages.routing.home import Homes
 from trunkline.stages.routing.journey import Guide, Journey
+from trunkline.stages.routing.recover import Recoverer, wanted
 from trunkline.stages.routing.route import Routes
 from trunkline.stages.routing.settings import RoutingSettings
 
@@ -39,6 +41,7 @@ class Routing:
         self._attempts = Attempts(clock)
         self._guide = Guide(clock, draw, sleep)
         self.homes = Homes(MemoryAffinities(), clock)
+        self._recoverer = Recoverer(self._attempts, self._guide, clock)
         self._settings: RoutingSettings | None = None
         self.take(routes, settings, offer)
 
@@ -62,8 +65,11 @@ class Routing:
         guide.retries.calls += 1
         guide.failovers.calls += 1
         candidate = guide.first(journey)
+        recovers = wanted(call, route.settings.recover)
         while True:
             try:
+                if recovers:
+                    call.recovery = Recovery()
                 reply = await self._attempts.make(call, candidate, proceed, journey.ask.now)
             except GatewayError as error:
                 tell(call, error)
@@ -72,6 +78,8 @@ class Routing:
                     raise
                 candidate = onward
             else:
+                if recovers:
+                    reply = self._recoverer.over(journey, reply, candidate, proceed)
                 if journey.home:
                     self.homes.remember(journey, candidate, reply)
                 return reply

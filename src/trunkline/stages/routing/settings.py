@@ -8,6 +8,7 @@ from msgspec import Meta, Struct, field
 
 from trunkline.policy.breaker import HealthSettings
 from trunkline.policy.ceiling import ConcurrencySettings
+from trunkline.stages.routing.beyond import RecoverSettings
 
 Positive = Annotated[float, Meta(gt=0, le=1e9)]
 Strategy = Literal["priority", "weighted", "least_busy", "latency", "cost", "quota"]
@@ -97,6 +98,8 @@ class ModelSettings(Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tru
     tried."""
     retry: RetrySettings = field(default_factory=RetrySettings)
     """Trying again what has failed."""
+    recover: RecoverSettings = field(default_factory=RecoverSettings)
+    """Going on with a stream that has broken off."""
 
 
 class RoutingSettings(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):

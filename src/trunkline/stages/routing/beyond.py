@@ -1,0 +1,20 @@
+"""What a model may have beside one attempt after the other: its settings."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+
+class RecoverSettings(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """A model's `recover:`: what follows when a streamed answer breaks off after it has begun."""
+
+    mode: Literal["off", "continue"] = "off"
+    """`off`: the client gets its family's error, as an event of the stream. `continue`: where nothing of the answer was
+    sent yet, another one takes its place; where text was, a model that can take up its own words goes on with it. Every
+    stream is then read and written anew, also between a client and a provider of one family."""
+    attempts: Annotated[int, Meta(ge=1, le=10)] = 2
+    """How often one answer is gone on with."""
+    silence: Annotated[float, Meta(gt=0, le=3600)] = 60.0
+    """Seconds without a byte inside an answer after which it has broken off."""
