@@ -48,6 +48,7 @@ from trunkline.stages.routing.changes import Changes
 from trunkline.stages.routing.report import Labelled, measured, report, summary
 from trunkline.stages.routing.route import Routes
 from trunkline.state.exposition import exposition
+from trunkline.state.hot import hot_store
 from trunkline.state.journal import FileJournal
 from trunkline.state.keyring import MemoryKeyRing
 from trunkline.state.location import locate
@@ -93,6 +94,7 @@ class Gateway:
             journal = self.journal = FileJournal(Path(config.state.directory) / "journal")
             secret = config.auth_secret.reveal() if config.auth_secret is not None else None
             self.shipper = Shipper(locate(config.state.durable), self.journal, self.ring, self.prices.cost, secret)
+        self.hot = hot_store(str(config.state.hot), config.state.redis, config.server.workers)
         self.changes = Changes(time.time)
         self.board = Board(config.routing.health, config.routing.concurrency, random.random, self.changes)
         self.pressure = Pressure(config.shedding, config.server.workers)
@@ -108,6 +110,7 @@ class Gateway:
             random.random,
             self.directory.offer,
         )
+        self.routing.homes.affinities = self.hot.affinities
         self.idempotency = Idempotency(config.idempotency, time.monotonic)
         handle = stack(
             Ledger(journal, self.meters, self.prices, time.monotonic),
@@ -131,7 +134,7 @@ class Gateway:
             {
                 "config": Configuration(self.reloader.shown, self._reload),
                 "health": health_of(self._health, self._upstream.credentials, self.changes.shown),
-                "keys": Keys(lambda: self.shipper.keys if self.shipper is not None else None),
+                "keys": Keys(lambda: self.shipper.keys if self.shipper is not None else None, self._keys_changed),
                 "models": listed(lambda: configured(self.directory, self._upstream.lessons.shown())),
             },
         )
@@ -179,8 +182,18 @@ class Gateway:
         simulator, close = await _simulator() if config.simulates else (None, None)
         gateway = cls(config, simulator, source)
         gateway._simulator_close = close
+        gateway._converse()
+        await gateway.hot.open()
         gateway.pressure.begin()
         return gateway
+
+    def _converse(self) -> None:
+        """Tell the other processes what changes here, and hear what changes there."""
+        loop, hints = asyncio.get_running_loop(), self.hot.hints
+        hints.listen("config", str, lambda _: self.reloader.soon("another process has another configuration"))
+        if self.shipper is not None:
+            hints.listen("keys", str, self.shipper.hurry)
+            self.shipper.changed = lambda revision: loop.call_soon_threadsafe(hints.publish, "keys", revision)
 
     # ── Another configuration ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -199,9 +212,14 @@ class Gateway:
         await self._upstream.keep(plane.providers.values())
         if config.log != before.config.log:
             configure(config.log)
+        self.hot.hints.publish("config", "")
 
     def _routes(self, plane: Plane) -> Routes:
         return Routes(plane.config.models, plane.own, plane.directory.resolve, self.board, self.prices)
+
+    def _keys_changed(self) -> None:
+        if self.shipper is not None:
+            self.shipper.hurry()
 
     async def _reload(self) -> dict[str, Any]:
         """What the admin API orders."""
@@ -232,6 +250,7 @@ class Gateway:
     async def aclose(self) -> None:
         self.pressure.close()
         await self.reloader.aclose()
+        await self.hot.aclose()
         stopped = ShuttingDown("This gateway shut down before the answer was complete.")
         await self.idempotency.aclose(stopped)
         await self.conversation.aclose(stopped)
@@ -252,7 +271,8 @@ class Gateway:
         """What /readyz shows."""
         status: dict[str, Any] = {"ready": not self.edge.draining, "draining": self.edge.draining}
         status["config"] = self.reloader.status()
-        status["degraded"] = self.reloader.refused is not None
+        status["hot"] = self.hot.status()
+        status["degraded"] = self.reloader.refused is not None or not status["hot"]["up"]
         status["targets"] = summary(self.board, time.monotonic())
         if self.shipper is not None:
             shipping = self.shipper.status()
@@ -288,6 +308,7 @@ class Gateway:
             "trunkline_upstream_connections_opened": stats["opened"],
             "trunkline_upstream_calls_waiting": stats["waiting"],
             **self._credentials(),
+            **self.hot.gauges(),
             "trunkline_config_taken": self.reloader.taken,
             "trunkline_config_refusals": self.reloader.refusals,
             "trunkline_config_refused": float(self.reloader.refused is not None),

@@ -105,13 +105,12 @@ class RedisHot:
     def gauges(self) -> dict[str, float]:
         client, alone = self._client, self._alone
         return {
-            "trunkline_hot_up": client.up,
-            "trunkline_hot_round_trip_seconds": client.round_trip,
-            "trunkline_hot_processes": client.processes,
+            "trunkline_hot_up": float(client.up),
             "trunkline_hot_outages": client.counts.outages,
             "trunkline_hot_decisions": client.counts.decided,
             "trunkline_hot_decisions_late": client.counts.late,
             "trunkline_hot_decisions_alone": alone.admitted + alone.refused,
+            "trunkline_hot_wait_seconds": client.waited,
             "trunkline_hot_untold": len(self._debts),
         }
 

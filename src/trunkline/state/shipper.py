@@ -104,12 +104,16 @@ class Shipper:
         self._jobs = [self._keys_job, self._ledger_job]
         self._thread = threading.Thread(target=self._run, name="trunkline-shipper", daemon=True)
         self._stopping = threading.Event()
+        self._awake = threading.Event()
         self.opened = threading.Event()
         """Set once the database has been opened, or will not be any more."""
         self._deadline = float("inf")
         self._database: Database | None = None
         self._opened: tuple[Ledger, KeyStore, bytes] | None = None
         self._revision: str | None = None
+        self._told: str | None = None
+        self.changed: Callable[[str | None], object] = lambda revision: None
+        """Called from the thread when keys were found changed of which nobody had told us; with their new revision."""
         self._shipped = 0
         self._rejected = 0
         self._drained = False
@@ -131,9 +135,18 @@ class Shipper:
             return self._drained
         self._deadline = time.monotonic() + timeout
         self._stopping.set()
+        self._awake.set()
         self._thread.join(timeout)
         self.opened.set()
         return self._drained
+
+    def hurry(self, told: str | None = None) -> None:
+        """Look at the keys now: they have changed, by the word of another process if `told` is their revision. A
+        database that fails is left alone as long as it would be."""
+        self._told = told
+        if self._keys_job.failures == 0:
+            self._keys_job.due = 0.0
+            self._awake.set()
 
     @property
     def database(self) -> Database | None:
@@ -160,7 +173,8 @@ class Shipper:
         while not self._stopping.is_set():
             for job in self._jobs:
                 self._attempt_if_due(job)
-            self._stopping.wait(max(0.0, min(job.due for job in self._jobs) - time.monotonic()))
+            self._awake.wait(max(0.0, min(job.due for job in self._jobs) - time.monotonic()))
+            self._awake.clear()
         self._drained = self._drain()
         for job in self._jobs:
             if job not in (self._keys_job, self._ledger_job) and time.monotonic() < self._deadline:
@@ -238,8 +252,11 @@ class Shipper:
         # Read before the keys: a change in between is seen by the next poll.
         revision = keys.revision()
         if revision != self._revision or not self._ring.loaded:
+            first = not self._ring.loaded
             self._ring.replace(secret, keys.load())
             self._revision = revision
+            if not first and revision != self._told:
+                self.changed(revision)
 
     def _ship(self) -> None:
         """Move every segment that nobody writes any more into the ledger."""

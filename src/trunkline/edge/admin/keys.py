@@ -29,10 +29,12 @@ class _Rotation(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Keys:
-    """`store` gives the keys, or None while the database is not open."""
+    """`store` gives the keys, or None while the database is not open; `changed` is told of each change that was
+    asked for."""
 
-    def __init__(self, store: Callable[[], KeyAdmin | None]) -> None:
+    def __init__(self, store: Callable[[], KeyAdmin | None], changed: Callable[[], None] = lambda: None) -> None:
         self._store = store
+        self._changed = changed
 
     async def __call__(self, asked: Asked) -> Shown:
         store = self._store()
@@ -45,6 +47,9 @@ class Keys:
             raise Overloaded("The database cannot be used at the moment.", retry_after=1.0) from error
         except StoreError as error:
             raise BadRequest(str(error)) from error
+        finally:
+            if asked.method != "GET":
+                self._changed()
 
 
 async def _work(store: KeyAdmin, asked: Asked) -> Callable[[], Shown]:

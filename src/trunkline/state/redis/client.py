@@ -78,6 +78,7 @@ class RedisClient:
         self._guard: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._tried = asyncio.Event()
+        self._waited = 0.0
         self._fault = "not asked yet"
         self.up = False
         """Whether to ask it."""
@@ -184,8 +185,9 @@ class RedisClient:
         }
 
     @property
-    def round_trip(self) -> float:
-        return self._connection.round_trip if self._connection is not None else 0.0
+    def waited(self) -> float:
+        """Seconds that all commands together have waited for their answers."""
+        return self._waited + (self._connection.waited if self._connection is not None else 0.0)
 
     async def _guarding(self) -> None:
         failures = 0
@@ -258,6 +260,7 @@ class RedisClient:
         """Also of connections that came no further than the greeting."""
         if connection is self._connection:
             self._connection = None
+            self._waited += connection.waited
             self._left("the connection ended")
             self._wake.set()
 

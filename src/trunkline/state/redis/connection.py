@@ -60,6 +60,8 @@ class Connection(asyncio.Protocol):
         self._behind = False
         self.round_trip = 0.0
         """Seconds from command to answer, lately: a moving average."""
+        self.waited = 0.0
+        """Seconds that all answered commands have waited."""
 
     @property
     def open(self) -> bool:
@@ -106,7 +108,8 @@ class Connection(asyncio.Protocol):
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        reader, pending, sent = self._reader, self._pending, 0.0
+        reader, pending, now = self._reader, self._pending, monotonic()
+        passed = 0.0
         reader.feed(data)
         try:
             while (reply := reader.gets()) is not False:
@@ -114,6 +117,8 @@ class Connection(asyncio.Protocol):
                     self._pushed(reply)
                     continue
                 future, sent = pending.popleft()
+                passed = now - sent
+                self.waited += passed
                 if future.done():
                     continue
                 if isinstance(reply, RedisError):
@@ -123,8 +128,8 @@ class Connection(asyncio.Protocol):
         except (RedisLost, IndexError):  # bytes that are no answer, or an answer to nothing
             self.abort()
             return
-        if sent:
-            self.round_trip += (monotonic() - sent - self.round_trip) / 8
+        if passed:
+            self.round_trip += (passed - self.round_trip) / 8
 
     def connection_lost(self, error: Exception | None) -> None:
         self._transport = None

@@ -1,8 +1,8 @@
 """Small messages among processes: that keys have changed, that a target was found dead, where conversations are.
 
 A hint makes something known sooner that would be known anyway, so it may be lost, and nobody ever waits for one. All of
-them go over one channel, which every process hears, itself excepted. What comes from Redis is not trusted: it is bounded
-and decoded to the type that its topic has, or dropped.
+them go over one channel, which every process hears, itself excepted. What comes from Redis is not trusted: it is
+bounded and decoded to the type that its topic has, or dropped.
 """
 
 from __future__ import annotations
