@@ -16,17 +16,19 @@ from trunkline.config.logs import configure
 from trunkline.config.plane import Address, Plane, plane_of
 from trunkline.config.reload import Reloader
 from trunkline.config.source import Given, Source
-from trunkline.core.call import Entry
+from trunkline.core.call import Entry, Key
 from trunkline.core.errors import BadRequest, ShuttingDown
 from trunkline.core.pipeline import Handler, stack
 from trunkline.core.stores import Journal, Responses
 from trunkline.edge import model_pages
 from trunkline.edge.admin import Admin
 from trunkline.edge.admin.config import Configuration
+from trunkline.edge.admin.explain import explained
 from trunkline.edge.admin.health import health as health_of
 from trunkline.edge.admin.keys import Keys
 from trunkline.edge.admin.listed import listed
 from trunkline.edge.admittance import Admittance
+from trunkline.edge.dry import Described, described_call
 from trunkline.edge.memory import settle
 from trunkline.edge.pages import Health, Metrics
 from trunkline.edge.pressure import Pressure
@@ -45,6 +47,7 @@ from trunkline.stages.idempotency import Idempotency
 from trunkline.stages.ledger import Ledger
 from trunkline.stages.routing import Routing
 from trunkline.stages.routing.changes import Changes
+from trunkline.stages.routing.explain import Explanation
 from trunkline.stages.routing.report import Labelled, measured, report, summary
 from trunkline.stages.routing.route import Routes
 from trunkline.state.exposition import exposition
@@ -82,6 +85,7 @@ class Gateway:
         self.plane = plane_of(config, simulator)
         self.reloader = Reloader(config, source or Given(config), self._apply)
         self._simulator = simulator
+        self._dice = random.Random()  # noqa: S311 - nothing secret is drawn
         self.prices = PriceList()
         self.meters = ProcessMeters(self._gauges, self._of_targets)
         self.transport: Transport = open_transport(config.transport)
@@ -107,7 +111,7 @@ class Gateway:
             self._routes(self.plane),
             config.routing,
             time.monotonic,
-            random.random,
+            self._dice.random,
             self.directory.offer,
         )
         self.routing.homes.affinities = self.hot.affinities
@@ -133,6 +137,7 @@ class Gateway:
             config.admin_key,
             {
                 "config": Configuration(self.reloader.shown, self._reload),
+                "explain": explained(self._explain, lambda: self.shipper.keys if self.shipper is not None else None),
                 "health": health_of(self._health, self._upstream.credentials, self.changes.shown),
                 "keys": Keys(lambda: self.shipper.keys if self.shipper is not None else None, self._keys_changed),
                 "models": listed(lambda: configured(self.directory, self._upstream.lessons.shown())),
@@ -289,6 +294,13 @@ class Gateway:
     def _credentials(self) -> dict[str, float]:
         states = [each["state"] for each in self.credentials()]
         return {f"trunkline_credentials_{state}": float(states.count(state)) for state in ("retired", "resting")}
+
+    def _explain(self, described: Described, key: Key | None) -> Explanation:
+        """The router draws from the same dice: what it would draw next is told, and not taken."""
+        call = described_call(described, key, self.config.server, time.time(), time.monotonic())
+        ahead = random.Random()  # noqa: S311 - nothing secret is drawn
+        ahead.setstate(self._dice.getstate())
+        return self.routing.explain(call, ahead.random)
 
     def _health(self) -> list[dict[str, Any]]:
         return report(self.board, time.monotonic(), time.time())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any
 
@@ -66,9 +67,8 @@ def test_what_is_not_true_is_false_and_says_why(text: str, why: str) -> None:
     ],
 )
 def test_what_is_wrong_is_refused_when_it_is_loaded(text: str, why: str) -> None:
-    with pytest.raises(ValueError, match=".") as refused:
+    with pytest.raises(ValueError, match="^" + re.escape(why)):
         Condition(text)
-    assert str(refused.value).startswith(why)
 
 
 def test_the_longest_loops_over_the_most_that_callers_can_send_end_soon() -> None:

@@ -17,7 +17,6 @@ from typing import Any
 
 from trunkline.core.call import NOWHERE, Addressed, Call, Headers, Key, Priority
 from trunkline.core.errors import (
-    BadRequest,
     ClientGone,
     Forbidden,
     GatewayError,
@@ -30,7 +29,8 @@ from trunkline.core.errors import (
 from trunkline.core.pipeline import Handler
 from trunkline.core.reply import Reply
 from trunkline.core.usage import NANO
-from trunkline.edge.admittance import read_priority
+from trunkline.edge.heads import read_head
+from trunkline.edge.limit_fields import limit_fields
 from trunkline.edge.limits import LARGE, read_body
 from trunkline.edge.nearby import MAX_LENGTH, nearest
 from trunkline.edge.peeking import peek
@@ -48,9 +48,6 @@ Page = Callable[[Any, Receive, Send], Awaitable[None]]
 """An endpoint that is no call: models, health, metrics, admin."""
 
 DRAINING_RETRY_AFTER = 5.0
-DAY = 86_400_000
-"""Milliseconds: the longest deadline that may be asked for."""
-_BOOLEANS = {b"1": True, b"true": True, b"0": False, b"false": False}
 
 
 class Edge:
@@ -184,22 +181,10 @@ class Edge:
         Overloaded."""
         if self.draining:
             raise _stopping()
-        limit = self._settings.request_timeout
-        declared = asked = None
-        for name, value in call.headers:
-            if name == b"content-length":
-                declared = value
-            elif name[:12] == b"x-trunkline-":
-                if name == b"x-trunkline-strict":
-                    call.strict = _yes_or_no(value)
-                elif name == b"x-trunkline-tags":
-                    call.tags = (*call.tags, *_tags(value))
-                elif name == b"x-trunkline-deadline-ms":
-                    limit = min(limit, _milliseconds(value))
-                elif name == b"x-trunkline-priority":
-                    asked = read_priority(value)
+        declared, limit, asked = read_head(call)
         self._admit(call, asked)
-        call.deadline = call.started + limit
+        longest = self._settings.request_timeout
+        call.deadline = call.started + (longest if limit is None else min(limit, longest))
         call.body = await read_body(receive, declared, self._settings.max_body_size, call.deadline)
         if len(call.body) > LARGE:
             await asyncio.to_thread(self._examine, call)
@@ -299,31 +284,10 @@ def _facts(call: Call) -> Headers:
     if call.target is not None:
         facts.append((b"x-trunkline-target", printable(call.target.name)))
         facts.append((b"x-trunkline-attempts", b"%d" % len(call.attempts)))
+    if call.grant is not None:
+        facts += limit_fields(call.grant.standings(), call.surface.dialect)
     if call.cost is not None:
         facts.append((b"x-trunkline-cost-usd", f"{call.cost // NANO}.{call.cost % NANO:09d}".encode()))
     if call.lost:
         facts.append((b"x-trunkline-lost", printable(", ".join(call.lost))))
     return facts
-
-
-def _tags(value: bytes) -> tuple[str, ...]:
-    try:
-        tags = tuple(tag.strip() for tag in value.decode().split(",") if tag.strip())
-    except UnicodeDecodeError:
-        raise BadRequest("x-trunkline-tags must be UTF-8.") from None
-    if len(tags) > 32 or any(len(tag) > 128 for tag in tags):
-        raise BadRequest("x-trunkline-tags takes at most 32 tags of at most 128 characters.")
-    return tags
-
-
-def _yes_or_no(value: bytes) -> bool:
-    said = _BOOLEANS.get(value.strip().lower())
-    if said is None:
-        raise BadRequest("x-trunkline-strict must be 1, true, 0 or false.")
-    return said
-
-
-def _milliseconds(value: bytes) -> float:
-    if not (value.isdigit() and len(value) <= len(b"%d" % DAY) and 0 < int(value) <= DAY):
-        raise BadRequest(f"x-trunkline-deadline-ms must be a whole number of milliseconds between 1 and {DAY}.")
-    return int(value) / 1000

@@ -41,10 +41,10 @@ class Asked(msgspec.Struct, frozen=True):
         path = tuple(unquote(each) for each in rest.split("/")) if rest else ()
         return cls(scope["method"], path, query, scope["headers"], receive)
 
-    async def body(self, kind: type[T]) -> T:
-        """The request's body as this struct; an empty one is `{}`. Raises ClientError."""
+    async def body(self, kind: type[T], most: int = MAX_BODY) -> T:
+        """The request's body, of so many bytes, as this struct; an empty one is `{}`. Raises ClientError."""
         declared = next((value for name, value in self.headers if name == b"content-length"), None)
-        body = await read_body(self.receive, declared, MAX_BODY)
+        body = await read_body(self.receive, declared, most)
         try:
             return msgspec.json.decode(body or b"{}", type=kind)
         except msgspec.MsgspecError as error:

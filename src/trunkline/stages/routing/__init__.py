@@ -17,7 +17,8 @@ from trunkline.policy.affinity import MemoryAffinities
 from trunkline.policy.continuation import Recovery
 from trunkline.stages.routing.able import Offer, able
 from trunkline.stages.routing.attempt import Attempts, tell
-from trunkline.stages.routing.choose import Ask
+from trunkline.stages.routing.choose import Ask, Draw
+from trunkline.stages.routing.explain import Explanation, explain
 from trunkline.stages.routing.home import Homes
 from trunkline.stages.routing.journey import Guide, Journey
 from trunkline.stages.routing.recover import Recoverer, wanted
@@ -53,19 +54,29 @@ class Routing:
             self._settings = settings
             self._guide.take(settings)
 
-    async def __call__(self, call: Call, proceed: Handler) -> Reply:
+    def explain(self, call: Call, draw: Draw) -> Explanation:
+        """What would become of this call. `draw`: see `explain`. Raises ClientError."""
         assert call.peek is not None
-        guide = self._guide
-        route = self.routes.of(call.peek.model)
+        journey = self._set_out(call, call.peek.model)
+        return explain(journey.route, journey.ask, draw)
+
+    def _set_out(self, call: Call, model: str) -> Journey:
+        route = self.routes.of(model)
         journey = Journey(call, route, Ask(call, self._clock(), able(call, route, self._offer), set()))
         if call.follows is not None:
             journey.ask.preferred = call.follows.target
         if route.settings.affinity is not None:
             self.homes.look(journey, route.settings.affinity)
+        return journey
+
+    async def __call__(self, call: Call, proceed: Handler) -> Reply:
+        assert call.peek is not None
+        guide = self._guide
+        journey = self._set_out(call, call.peek.model)
         guide.retries.calls += 1
         guide.failovers.calls += 1
         candidate = guide.first(journey)
-        recovers = wanted(call, route.settings.recover)
+        recovers = wanted(call, journey.route.settings.recover)
         while True:
             try:
                 if recovers:
