@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from urllib.parse import SplitResult, urlsplit
 
+from trunkline.config.limit_checks import LIMIT_CHECKS
 from trunkline.config.problems import Path, did_you_mean
 from trunkline.config.provider_checks import PROVIDER_CHECKS
 from trunkline.config.read import Reading
@@ -197,5 +198,5 @@ def _transport(config: Config, _: Reading) -> Found:
 
 CHECKS: tuple[Check, ...] = (
     _listen, _secrets, _provider_names, *PROVIDER_CHECKS, _urls, _offered, _model_names, _targets, _choices, _fallbacks,
-    _state, _transport,
+    _state, _transport, *LIMIT_CHECKS,
 )  # fmt: skip

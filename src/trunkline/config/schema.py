@@ -5,9 +5,9 @@ documentation: docs/configuration.md and docs/config.schema.json are made from i
 from __future__ import annotations
 
 import ipaddress
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from trunkline.core.call import Capture
 from trunkline.core.secret import Dsn, Secret
@@ -18,6 +18,7 @@ from trunkline.policy.queue import QueueSettings
 from trunkline.policy.shedding import SheddingSettings
 from trunkline.providers.catalog_facts import Facts
 from trunkline.providers.settings import ProviderSettings
+from trunkline.stages.admission.settings import AdmissionSettings, LimitSettings, TeamSettings
 from trunkline.stages.conversation.settings import ResponsesSettings
 from trunkline.stages.idempotency.settings import IdempotencySettings
 from trunkline.stages.routing.settings import ModelSettings, RoutingSettings
@@ -97,6 +98,12 @@ class Config(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """Public models, by name. Without any, `provider/model` still addresses every provider."""
     routing: RoutingSettings = field(default_factory=RoutingSettings)
     """How targets are chosen and tried, for all models."""
+    limits: Annotated[tuple[LimitSettings, ...], Meta(max_length=256)] = ()
+    """What callers may use, and how much of it: docs/limits.md. Keys can have limits of their own besides."""
+    teams: dict[str, TeamSettings] = field(default_factory=dict)
+    """Teams, by name: keys belong to them (`trunkline keys create --team`)."""
+    admission: AdmissionSettings = field(default_factory=AdmissionSettings)
+    """What holds for all limits."""
     catalog: dict[str, Facts] = field(default_factory=dict)
     """What is known better of models than the shipped table knows, by a model's id or by `provider/model`."""
     state: StateSettings = field(default_factory=StateSettings)

@@ -139,11 +139,19 @@ class HeadTooLarge(ClientError):
 class LimitExceeded(ClientError):
     """A limit of the gateway's own. `standing`: which one, and how it stands."""
 
-    status, code, kind = 429, "rate_limit_exceeded", "rate_limit"
+    status, code = 429, "rate_limit_exceeded"
+    kind: Kind = "rate_limit"
 
     def __init__(self, message: str, standing: Standing, *, code: str | None = None, retry_after: float | None) -> None:
         super().__init__(message, retry_after=retry_after, code=code)
         self.standing = standing
+
+
+class QueueShareFull(ClientError):
+    """So many calls of this caller wait already that no further one may."""
+
+    status, code = 429, "queue_share_full"
+    kind: Kind = "rate_limit"
 
 
 class BudgetExceeded(LimitExceeded):

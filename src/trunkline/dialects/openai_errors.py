@@ -130,7 +130,7 @@ def error_object(error: GatewayError, request_id: str) -> dict[str, Any]:
 
 def _code(error: GatewayError) -> str:
     if not isinstance(error, UpstreamError):
-        return error.code
+        return _CODES["quota"] if error.kind == "quota" else error.code
     if error.kind == "not_found" and _BY_CODE.get(error.upstream_code or "") == "not_found":
         return "model_not_found"  # a bare 404 may also be a wrong address
     return _CODES.get(error.kind, error.code)

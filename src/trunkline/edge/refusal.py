@@ -10,9 +10,10 @@ from http import HTTPStatus
 from typing import Any
 
 from trunkline.core.call import Headers
-from trunkline.core.errors import GatewayError, MethodNotAllowed, UpstreamError
+from trunkline.core.errors import GatewayError, LimitExceeded, MethodNotAllowed, UpstreamError
 from trunkline.dialects import anthropic, composed, gemini, openai_chat
 from trunkline.dialects.base import Dialect
+from trunkline.edge.limit_fields import refusal_fields
 
 MISTAKE = "The gateway made a mistake; its log says more."
 _JSON = (b"content-type", b"application/json")
@@ -53,7 +54,10 @@ async def refuse(
         status, body = error.status, error.body  # the upstream's own words, where the caller speaks its dialect
     else:
         status, body = dialect.error_status(error), dialect.write_error(error, request_id)
-    headers = [_JSON, *known, *_advice(error), *dialect.error_headers(error), (b"content-length", b"%d" % len(body))]
+    advice = _advice(error)
+    if isinstance(error, LimitExceeded):
+        advice += refusal_fields(error, dialect)
+    headers = [_JSON, *known, *advice, *dialect.error_headers(error), (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 

@@ -70,18 +70,20 @@ class Ledger:
         self, call: Call, status: int, error: GatewayError | None, answer: bytes | bytearray | None = None
     ) -> None:
         """Append the entry of a call that has come to its end."""
-        target = call.target
-        peek = call.peek
+        key, target, peek = call.key, call.target, call.peek
         entry = Entry(
             id=call.id,
             at=call.arrived,
             surface=call.surface.path,
             status=status,
-            key=call.key.id if call.key is not None else None,
+            key=key.id if key is not None else None,
+            team=key.team if key is not None else None,
             model=peek.model if peek is not None else None,
             target=target.name if target is not None else None,
             price_model=target.price_model if target is not None else None,
             stream=peek is not None and peek.stream,
+            priority=call.priority,
+            waited=call.waited,
             first_byte=call.first_byte,
             duration=self._clock() - call.started,
             usage=call.usage,
@@ -104,6 +106,8 @@ class Ledger:
             self._beside(entry, call.attempts)
         call.usage, call.cost = entry.usage, entry.cost
         self._journal.append(entry)
+        if call.grant is not None:
+            call.grant.settle(entry)
         self._meters.record(entry)
         if error is not None or log.isEnabledFor(logging.DEBUG):
             _tell(entry, error)

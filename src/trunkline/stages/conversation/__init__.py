@@ -9,14 +9,14 @@ does not ask the store once more for each target.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from msgspec import structs
 
 from trunkline.core.call import Call
 from trunkline.core.errors import BadRequest, GatewayError, Overloaded, TooLarge, UpstreamError
-from trunkline.core.pipeline import Handler
+from trunkline.core.pipeline import Handler, Stage
 from trunkline.core.reply import Reply
 from trunkline.core.stores import Kept, Responses, StoreUnavailable
 from trunkline.dialects.openai_responses.remembered import DROP, Life, read_life, rewritten
@@ -34,10 +34,18 @@ _FORGOTTEN = "previous_response_not_found"
 """OpenAI's code for an id that it does not know."""
 
 
-class Conversation:
-    """`clock`: seconds since the epoch. `runs` is what goes on in the background."""
+def _admitted(call: Call, proceed: Handler) -> Awaitable[Reply]:
+    return proceed(call)
 
-    def __init__(self, store: Responses, settings: ResponsesSettings, clock: Callable[[], float]) -> None:
+
+class Conversation:
+    """`clock`: seconds since the epoch. `admit` is the stage that whatever is asked of the store itself must pass, as
+    the rest does further on. `runs` is what goes on in the background."""
+
+    def __init__(
+        self, store: Responses, settings: ResponsesSettings, clock: Callable[[], float], admit: Stage = _admitted
+    ) -> None:
+        self._admit = admit
         self._store = store
         self._settings = settings
         self._clock = clock
@@ -49,7 +57,7 @@ class Conversation:
             return await proceed(call)
         try:
             if call.surface.operation == "response":
-                return await self._retrieval(call, proceed)
+                return await self._admit(call, lambda call: self._retrieval(call, proceed))
             return await self._ask(call, proceed)
         except StoreUnavailable as error:
             busy = Overloaded(
