@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-REVISIONS = ("0001", "0002", "0003")
+REVISIONS = ("0001", "0002", "0003", "0004")
 """Every Alembic revision, oldest first: known here so that a start need not import Alembic to find nothing to do."""
 
 HEAD = REVISIONS[-1]
@@ -88,6 +88,21 @@ ledger = sa.Table(
 # The indexes that every row pays for: usage is asked for by time first, whatever it is grouped by; or for one key.
 sa.Index("ix_ledger_at", ledger.c.at)
 sa.Index("ix_ledger_key_at", ledger.c.key, ledger.c.at)
+
+ledger_days = sa.Table(
+    "ledger_days",
+    metadata,
+    sa.Column("day", sa.Integer, primary_key=True, autoincrement=False),
+    *(sa.Column(name, sa.Text, primary_key=True) for name in ("surface", "model", "target", "key", "team")),
+    *(
+        sa.Column(name, sa.BigInteger, nullable=False)
+        for name in (
+            "calls", "errors", "unpriced", "estimated",
+            "input", "cache_read", "cache_write", "output", "reasoning", "cost",
+        )
+    ),
+)  # fmt: skip
+"""The ledger's sums, kept by triggers: see `days`."""
 
 responses = sa.Table(
     "responses",

@@ -19,7 +19,7 @@ from typing import Literal
 
 import sqlalchemy as sa
 
-from trunkline.state import schema
+from trunkline.state import days, schema
 from trunkline.state.database import Database
 
 log = logging.getLogger(__name__)
@@ -63,6 +63,7 @@ def _migrate(connection: sa.Connection) -> Outcome:
 def create(connection: sa.Connection) -> None:
     """Make the whole schema in an empty database, stamped as Alembic would."""
     schema.metadata.create_all(connection)
+    days.install(connection)
     schema.version.create(connection)
     connection.execute(schema.version.insert().values(version_num=schema.HEAD))
 
