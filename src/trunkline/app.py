@@ -26,6 +26,7 @@ from trunkline.edge.admin.config import Configuration
 from trunkline.edge.admin.explain import explained
 from trunkline.edge.admin.health import health as health_of
 from trunkline.edge.admin.keys import Keys
+from trunkline.edge.admin.limits import Limits
 from trunkline.edge.admin.listed import listed
 from trunkline.edge.admittance import Admittance
 from trunkline.edge.dry import Described, described_call
@@ -41,6 +42,8 @@ from trunkline.providers.catalog_view import configured
 from trunkline.providers.directory import Directory
 from trunkline.providers.prices import PriceList
 from trunkline.providers.target import Provider
+from trunkline.stages.admission import Admission
+from trunkline.stages.admission.plan import Planner
 from trunkline.stages.auth import Auth
 from trunkline.stages.conversation import Conversation
 from trunkline.stages.idempotency import Idempotency
@@ -106,7 +109,10 @@ class Gateway:
         self.auth = auth = Auth(self.ring if config.auth == "required" else None, config.ledger.capture, time.time)
 
         self._upstream = upstream = Upstream(self.transport, config.server.ping_interval)
-        self.conversation = Conversation(self._responses(), config.responses, time.time)
+        self.admission = Admission(
+            self.hot.counters, self.prices, self._planner(self.plane), config.admission, self._seeded
+        )
+        self.conversation = Conversation(self._responses(), config.responses, time.time, self.admission)
         self.routing = Routing(
             self._routes(self.plane),
             config.routing,
@@ -121,6 +127,7 @@ class Gateway:
             auth,
             self.idempotency,
             self.conversation,
+            self.admission,
             self.routing,
             terminal=upstream,
         )
@@ -140,6 +147,7 @@ class Gateway:
                 "explain": explained(self._explain, lambda: self.shipper.keys if self.shipper is not None else None),
                 "health": health_of(self._health, self._upstream.credentials, self.changes.shown),
                 "keys": Keys(lambda: self.shipper.keys if self.shipper is not None else None, self._keys_changed),
+                "limits": Limits(self.admission.shown),
                 "models": listed(lambda: configured(self.directory, self._upstream.lessons.shown())),
             },
         )
@@ -211,6 +219,7 @@ class Gateway:
         self.routing.take(self._routes(plane), config.routing, plane.directory.offer)
         self.board.configure(config.routing.health, config.routing.concurrency)
         self.auth.capture = config.ledger.capture
+        self.admission.use(self._planner(plane), config.admission)
         self.idempotency.take(config.idempotency)
         self.pressure.take(config.shedding)
         self.admittance.take(config.queue.priority, {})
@@ -225,6 +234,12 @@ class Gateway:
     def _keys_changed(self) -> None:
         if self.shipper is not None:
             self.shipper.hurry()
+
+    def _planner(self, plane: Plane) -> Planner:
+        return Planner(plane.config.limits, plane.config.teams, plane.directory.resolve)
+
+    def _seeded(self) -> bool:
+        return True
 
     async def _reload(self) -> dict[str, Any]:
         """What the admin API orders."""
@@ -321,6 +336,7 @@ class Gateway:
             "trunkline_upstream_calls_waiting": stats["waiting"],
             **self._credentials(),
             **self.hot.gauges(),
+            **self.admission.gauges(),
             "trunkline_config_taken": self.reloader.taken,
             "trunkline_config_refusals": self.reloader.refusals,
             "trunkline_config_refused": float(self.reloader.refused is not None),
