@@ -6,9 +6,9 @@ import asyncio
 import importlib.util
 import signal
 import socket
+import ssl
 import subprocess
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -32,13 +32,16 @@ def free_port() -> int:
 
 
 class RedisServer:
-    """On a port of its own, in memory only. `options` are those of its command line."""
+    """On a port of its own, in memory only. `options` are those of its command line; `sentinel`: it watches others,
+    by the file that is the first option."""
 
-    def __init__(self, directory: Path, *options: str, port: int | None = None, tls: bool = False) -> None:
+    def __init__(self, directory: Path, *options: str, port: int | None = None, sentinel: bool = False) -> None:
         self.directory = directory
         self.port = port or free_port()
-        self._listen = ("--port", "0", "--tls-port", str(self.port)) if tls else ("--port", str(self.port))
-        self._options = options
+        self.options = options
+        listen = ("--port", str(self.port))
+        common = ("--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", str(directory))
+        self._words = (*options, *listen, "--sentinel") if sentinel else (*listen, *common, *options)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -50,18 +53,12 @@ class RedisServer:
         return self._process is not None
 
     def start(self) -> None:
-        common = ("--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", str(self.directory))
         with (self.directory / f"redis-{self.port}.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [redis_binary(), *self._own(), *self._listen, *common, *self._options], stdout=log, stderr=log
-            )
+            self._process = subprocess.Popen([redis_binary(), *self._words], stdout=log, stderr=log)
         end = time.monotonic() + PATIENCE
         while not self._listens():
             assert time.monotonic() < end, "Redis did not start"
             time.sleep(0.01)
-
-    def _own(self) -> Sequence[str]:
-        return ()
 
     def _listens(self) -> bool:
         with socket.socket() as probe:
@@ -95,10 +92,12 @@ class RedisServer:
 
 
 class SlowWay:
-    """A TCP relay to a server, which holds what comes from the server back for `delay` seconds, or cuts it off."""
+    """A relay to a server, which holds what comes from the server back for `delay` seconds, or cuts it off. `tls`: how
+    it is spoken to; the server itself speaks plainly."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, tls: ssl.SSLContext | None = None) -> None:
         self._to = port
+        self._tls = tls
         self.delay = 0.0
         self.port = 0
         self._server: asyncio.Server | None = None
@@ -110,7 +109,7 @@ class SlowWay:
         return f"redis://127.0.0.1:{self.port}"
 
     async def open(self) -> None:
-        self._server = await asyncio.start_server(self._relay, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(self._relay, "127.0.0.1", self.port, ssl=self._tls)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def cut(self) -> None:
