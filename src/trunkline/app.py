@@ -122,6 +122,7 @@ class Gateway:
         )
         self.routing.homes.affinities = self.hot.affinities
         self.idempotency = Idempotency(config.idempotency, time.monotonic)
+        self._rank(config)
         handle = stack(
             Ledger(journal, self.meters, self.prices, time.monotonic),
             auth,
@@ -221,12 +222,18 @@ class Gateway:
         self.auth.capture = config.ledger.capture
         self.admission.use(self._planner(plane), config.admission)
         self.idempotency.take(config.idempotency)
-        self.pressure.take(config.shedding)
-        self.admittance.take(config.queue.priority, {})
+        self._rank(config)
         await self._upstream.keep(plane.providers.values())
         if config.log != before.config.log:
             configure(config.log)
         self.hot.hints.publish("config", "")
+
+    def _rank(self, config: Config) -> None:
+        """Whose turn it is, where not all can be served at once."""
+        self.pressure.take(config.shedding)
+        priorities = {name: team.priority for name, team in config.teams.items() if team.priority is not None}
+        self.admittance.take(config.queue.priority, priorities)
+        self.routing.waiting.take(config.queue, {name: team.weight for name, team in config.teams.items()})
 
     def _routes(self, plane: Plane) -> Routes:
         return Routes(plane.config.models, plane.own, plane.directory.resolve, self.board, self.prices)
@@ -321,7 +328,7 @@ class Gateway:
         return report(self.board, time.monotonic(), time.time())
 
     def _of_targets(self) -> dict[Labelled, float]:
-        return measured(self.board, self.changes.count, time.monotonic())
+        return measured(self.board, self.changes.count, time.monotonic()) | self.routing.waiting.measured()
 
     def _gauges(self) -> dict[str, float]:
         stats = self.transport.stats()

@@ -18,7 +18,7 @@ FOREVER = float("inf")
 TENANTS = ("a", "b", "c")
 
 
-def queue(size: int = 10_000, per_tenant: int = 10_000, aging: float = FOREVER) -> FairQueue:
+def queue(size: int = 10_000, per_tenant: int = 10_000, aging: float = FOREVER) -> FairQueue[Ticket]:
     return FairQueue(QueueSettings(size=size, per_tenant=per_tenant, aging=aging))
 
 
@@ -28,7 +28,7 @@ def ticket(
     return Ticket(tenant, priority, until, weight=weight, cost=cost)
 
 
-def served(waiting: FairQueue, count: int, now: float = 0.0) -> list[Ticket]:
+def served(waiting: FairQueue[Ticket], count: int, now: float = 0.0) -> list[Ticket]:
     found = [waiting.take(now) for _ in range(count)]
     return [each for each in found if each is not None]
 
@@ -142,7 +142,7 @@ def test_nothing_is_promised_before_anything_was_observed() -> None:
     assert waiting.enter(ticket(until=0.1), 0.0) is None
 
 
-def steady(rate: float, left: int) -> tuple[FairQueue, float]:
+def steady(rate: float, left: int) -> tuple[FairQueue[Ticket], float]:
     """A queue that has served so many a second for a while, with so many left in it, and the time."""
     waiting, now = queue(), 0.0
     for _ in range(100 + left):

@@ -16,7 +16,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from heapq import heapify, heappop, heappush
 from itertools import count, islice
-from typing import Annotated, Literal
+from typing import Annotated, Generic, Literal, TypeVar
 
 from msgspec import Meta, Struct
 
@@ -31,8 +31,8 @@ MEMORY = 30.0
 SPARE_FLOWS = 1024
 """Tenants without a waiting call that are remembered, beside those with one, until others have caught up."""
 
-Refusal = Literal["full", "tenant_full", "too_long"]
-"""Why a call may not wait: no room, no room for this tenant, or it would wait for longer than it can."""
+Refusal = Literal["full", "tenant_full", "too_long", "timeout"]
+"""Why a call may not wait: no room, no room for this tenant, it would take longer than it has, or it has taken that."""
 
 
 class QueueSettings(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -65,6 +65,9 @@ class Ticket:
         self.weight = weight
         self.cost = cost
         self.since = 0.0
+
+
+T = TypeVar("T", bound=Ticket)
 
 
 class Refused(Struct, frozen=True):
@@ -100,7 +103,7 @@ class Pace:
         return calls * (self._spent + max(now - self._since, 0.0)) / self._served
 
 
-class _Flow:
+class _Flow(Generic[T]):
     """One tenant in one class."""
 
     __slots__ = ("name", "waiting", "weight")
@@ -108,18 +111,18 @@ class _Flow:
     def __init__(self, name: str) -> None:
         self.name = name
         self.weight = 1.0
-        self.waiting: OrderedDict[Ticket, None] = OrderedDict()
+        self.waiting: OrderedDict[T, None] = OrderedDict()
 
 
-class _Class:
+class _Class(Generic[T]):
     """Those of one priority. Every flow is in the heap just once, by where its next call starts: an empty one leaves it
     when virtual time has come to that point, for from then on it is like one that never was."""
 
     def __init__(self) -> None:
-        self.arrived: OrderedDict[Ticket, None] = OrderedDict()
+        self.arrived: OrderedDict[T, None] = OrderedDict()
         """All of them, in the order in which they came."""
-        self._flows: dict[str, _Flow] = {}
-        self._heap: list[tuple[float, int, _Flow]] = []
+        self._flows: dict[str, _Flow[T]] = {}
+        self._heap: list[tuple[float, int, _Flow[T]]] = []
         self._order = count()
         self._time = 0.0
 
@@ -127,16 +130,16 @@ class _Class:
         flow = self._flows.get(tenant)
         return len(flow.waiting) if flow is not None else 0
 
-    def add(self, ticket: Ticket) -> None:
+    def add(self, ticket: T) -> None:
         flow = self._flows.get(ticket.tenant)
         if flow is None:
-            flow = self._flows[ticket.tenant] = _Flow(ticket.tenant)
+            flow = self._flows[ticket.tenant] = _Flow[T](ticket.tenant)
             self._list(flow, self._time)
         flow.weight = ticket.weight
         flow.waiting[ticket] = None
         self.arrived[ticket] = None
 
-    def remove(self, ticket: Ticket) -> None:
+    def remove(self, ticket: T) -> None:
         """It is served or goes away."""
         del self.arrived[ticket]
         del self._flows[ticket.tenant].waiting[ticket]
@@ -147,9 +150,9 @@ class _Class:
         elif len(self._flows) > len(self.arrived) + SPARE_FLOWS:
             self._forget()
 
-    def take(self, fits: Callable[[Ticket], bool], looks: int) -> tuple[Ticket | None, int]:
+    def take(self, fits: Callable[[T], bool], looks: int) -> tuple[T | None, int]:
         """The next one that fits, removed and charged to its tenant, and how many looks are left."""
-        passed: list[tuple[float, int, _Flow]] = []
+        passed: list[tuple[float, int, _Flow[T]]] = []
         found = None
         while self._heap and looks > 0 and found is None:
             entry = heappop(self._heap)
@@ -181,7 +184,7 @@ class _Class:
             min(len(flow.waiting), rounds * flow.weight) for flow in self._flows.values() if flow.name != ticket.tenant
         )
 
-    def _list(self, flow: _Flow, start: float) -> None:
+    def _list(self, flow: _Flow[T], start: float) -> None:
         heappush(self._heap, (max(start, self._time), next(self._order), flow))
 
     def _forget(self) -> None:
@@ -191,12 +194,12 @@ class _Class:
         heapify(self._heap)
 
 
-class FairQueue:
+class FairQueue(Generic[T]):
     """Tickets of all classes, `len` of them."""
 
     def __init__(self, settings: QueueSettings) -> None:
         self.settings = settings
-        self._classes: dict[Priority, _Class] = {priority: _Class() for priority in PRIORITIES}
+        self._classes: dict[Priority, _Class[T]] = {priority: _Class() for priority in PRIORITIES}
         self._count = 0
         self._turn = 0
         self._pace = Pace()
@@ -204,7 +207,7 @@ class FairQueue:
     def __len__(self) -> int:
         return self._count
 
-    def __iter__(self) -> Iterator[Ticket]:
+    def __iter__(self) -> Iterator[T]:
         """By class, and then in the order in which they came."""
         for each in self._classes.values():
             yield from each.arrived
@@ -212,7 +215,7 @@ class FairQueue:
     def depth(self, priority: Priority) -> int:
         return len(self._classes[priority].arrived)
 
-    def enter(self, ticket: Ticket, now: float) -> Refused | None:
+    def enter(self, ticket: T, now: float) -> Refused | None:
         """Wait, or be told why that is not possible."""
         wait = self.expected(ticket, now)
         if self._count >= self.settings.size:
@@ -228,7 +231,7 @@ class FairQueue:
         self._count += 1
         return None
 
-    def leave(self, ticket: Ticket) -> bool:
+    def leave(self, ticket: T) -> bool:
         """It goes away unserved. Whether it was there."""
         of = self._classes[ticket.priority]
         if ticket not in of.arrived:
@@ -237,12 +240,12 @@ class FairQueue:
         self._count -= 1
         return True
 
-    def take(self, now: float, fits: Callable[[Ticket], bool] = lambda ticket: True) -> Ticket | None:
+    def take(self, now: float, fits: Callable[[T], bool] = lambda ticket: True) -> T | None:
         """The ticket that is served next, of those that fit the place: removed. Those past their time are passed over;
         whoever waits with them sees to their leaving."""
         looks = MAX_LOOKS
 
-        def alive(ticket: Ticket) -> bool:
+        def alive(ticket: T) -> bool:
             return ticket.until > now and fits(ticket)
 
         for each in self._order(now):
@@ -263,7 +266,7 @@ class FairQueue:
             higher += len(each.arrived)
         return self._pace.wait(higher + self._classes[ticket.priority].before(ticket) + 1, now)
 
-    def _order(self, now: float) -> list[_Class]:
+    def _order(self, now: float) -> list[_Class[T]]:
         """The classes, in the order in which they are asked for this place."""
         order = [each for each in self._classes.values() if each.arrived]
         if len(order) < 2 or (self._turn + 1) % YIELD_EVERY:
@@ -275,5 +278,5 @@ class FairQueue:
         return order
 
 
-def _oldest(of: _Class) -> float:
+def _oldest(of: _Class[T]) -> float:
     return next(iter(of.arrived)).since

@@ -12,7 +12,7 @@ GAUGES = {
     "trunkline_in_flight": "Calls being answered.",
     "trunkline_event_loop_lag_seconds": "How long work waits for its turn, smoothed over a second.",
     "trunkline_memory_bytes": "Bytes of memory that the processes hold.",
-    "trunkline_priorities_refused": "Classes of calls that are refused because there is too much to do, 0 to 3 a process.",
+    "trunkline_priorities_refused": "Classes of calls that are refused for load, 0 to 3 a process.",
     "trunkline_upstream_connections_open": "Connections to providers.",
     "trunkline_upstream_connections_idle": "Those of them that wait for a call.",
     "trunkline_upstream_connections_opened": "Connections opened since the start.",
@@ -40,6 +40,9 @@ GAUGES = {
 """Present values and what they mean."""
 
 LABELLED: Mapping[str, tuple[tuple[str, ...], str]] = {
+    "trunkline_queue_calls": (("priority",), "Calls that wait for a place at a target."),
+    "trunkline_queue_wait_seconds_total": (("priority",), "Seconds that calls have waited for a place."),
+    "trunkline_queue_outcomes_total": (("priority", "outcome"), "What became of calls that came to wait."),
     "trunkline_target_out": (("target", "cause"), "Processes that leave the target out at present."),
     "trunkline_target_in_flight": (("target",), "Calls in work at the target."),
     "trunkline_target_ceiling": (

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from trunkline.core.call import Priority
 from trunkline.policy.rules import MAX_TEXT, Scope
 
 LimitText = Annotated[str, Meta(min_length=1, max_length=MAX_TEXT)]
@@ -31,6 +32,10 @@ class TeamSettings(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True
 
     limits: Annotated[tuple[LimitText, ...], Meta(max_length=32)] = ()
     """What all of its keys may use together."""
+    priority: Priority | None = None
+    """What the calls of its keys have whose key has none: `interactive`, `default` or `batch`. See docs/queueing.md."""
+    weight: Annotated[float, Meta(ge=0.001, le=1000)] = 1.0
+    """Its share of the places that its calls wait for, beside the others' of the same priority."""
 
 
 class AdmissionSettings(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):

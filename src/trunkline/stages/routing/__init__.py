@@ -15,6 +15,7 @@ from trunkline.core.pipeline import Handler
 from trunkline.core.reply import Reply
 from trunkline.policy.affinity import MemoryAffinities
 from trunkline.policy.continuation import Recovery
+from trunkline.policy.queue import QueueSettings
 from trunkline.stages.routing.able import Offer, able
 from trunkline.stages.routing.attempt import Attempts, tell
 from trunkline.stages.routing.choose import Ask, Draw
@@ -24,6 +25,7 @@ from trunkline.stages.routing.journey import Guide, Journey
 from trunkline.stages.routing.recover import Recoverer, wanted
 from trunkline.stages.routing.route import Routes
 from trunkline.stages.routing.settings import RoutingSettings
+from trunkline.stages.routing.waiting import Waiting
 
 
 class Routing:
@@ -39,7 +41,8 @@ class Routing:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._clock = clock
-        self._attempts = Attempts(clock)
+        self.waiting = Waiting(QueueSettings(), clock, draw)
+        self._attempts = Attempts(clock, self.waiting.freed)
         self._guide = Guide(clock, draw, sleep)
         self.homes = Homes(MemoryAffinities(), clock)
         self._recoverer = Recoverer(self._attempts, self._guide, clock)
@@ -78,6 +81,8 @@ class Routing:
         candidate = guide.first(journey)
         recovers = wanted(call, journey.route.settings.recover)
         while True:
+            if self.waiting.due(journey, candidate):
+                candidate = await self.waiting.place(journey)
             try:
                 if recovers:
                     call.recovery = Recovery()

@@ -12,16 +12,18 @@ from trunkline.core.errors import GatewayError, InternalError, UpstreamError, wh
 from trunkline.core.pipeline import Handler
 from trunkline.core.reply import Reply
 from trunkline.policy.outcome import Outcome
+from trunkline.policy.standing import Standing
 from trunkline.stages.routing.route import Candidate
 
 log = logging.getLogger("trunkline.calls")
 
 
 class Attempts:
-    """`clock`: seconds, monotonic."""
+    """`clock`: seconds, monotonic; `freed` hears where an attempt has ended."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], freed: Callable[[Standing], None] = lambda standing: None) -> None:
         self._clock = clock
+        self._freed = freed
 
     async def make(
         self, call: Call, candidate: Candidate, proceed: Handler, start: float, kind: AttemptKind = ""
@@ -43,6 +45,7 @@ class Attempts:
             standing.ended(_failure(attempt.duration, error, None, stream), now)
             if standing.headroom is not None and isinstance(error, UpstreamError):
                 standing.headroom.hear(error.headers, now)
+            self._freed(standing)
             raise
         if standing.headroom is not None:
             standing.headroom.hear(reply.heard, start)
@@ -69,6 +72,7 @@ class Attempts:
             attempt.reason = error.code
             outcome = _failure(attempt.duration, error, begun, stream)
         candidate.standing.ended(outcome, now)
+        self._freed(candidate.standing)
 
 
 def _failure(duration: float, error: GatewayError, begun: float | None, stream: bool) -> Outcome:

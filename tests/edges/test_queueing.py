@@ -1,0 +1,89 @@
+"""Waiting for a place, end to end: who is served when, what the ledger and the metrics say, how a refusal looks."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.edges.surface_calls import GENERATE
+from tests.running import Running, running, until
+from tests.talking import Answer, ask
+
+PATHS = {"openai_chat": "/v1/chat/completions", "anthropic": "/v1/messages"}
+
+
+def sections(model: str = "sim-small+latency=100ms", **queue: Any) -> dict[str, Any]:
+    """One target with one place."""
+    return {
+        "models": {"smart": {"targets": [{"target": f"sim/{model}", "max_concurrency": 1}]}},
+        "queue": {"priority": "interactive"} | queue,
+    }
+
+
+async def post(run: Running, dialect: str = "openai_chat", stream: bool = False, **headers: str) -> Answer:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return await ask(run.port, PATHS[dialect], {"model": "smart", "stream": stream} | GENERATE[dialect][0], named)
+
+
+def waiting(run: Running) -> int:
+    return run.gateway.routing.waiting.count
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_calls_wait_and_are_answered_the_urgent_ones_first(tmp_path: Path, stream: bool) -> None:
+    async with running(tmp_path, sections()) as run:
+        calls = [asyncio.create_task(post(run, stream=stream))]
+        await until(lambda: run.gateway.board.of("sim/sim-small+latency=100ms").pending, "the place is taken")
+        for count, priority in enumerate(("batch", "default", "interactive"), 1):
+            calls.append(asyncio.create_task(post(run, stream=stream, x_trunkline_priority=priority)))
+            await until(lambda count=count: waiting(run) == count, "it waits")  # type: ignore[misc]
+        assert [(await each).status for each in calls] == [200] * 4
+        await run.entry(4)
+        entries = run.entries()
+        assert [entry.priority for entry in entries] == ["interactive", "interactive", "default", "batch"]
+        waits = [entry.waited for entry in entries]
+        assert waits == sorted(waits)
+        assert waits[0] == 0.0
+        assert waits[1] > 0.0
+        page = (await ask(run.port, "/metrics")).body.decode()
+        assert 'trunkline_queue_outcomes_total{outcome="served",priority="batch"} 1.0' in page
+        assert 'trunkline_queue_calls{priority="batch"} 0.0' in page
+
+
+@pytest.mark.parametrize("dialect", PATHS)
+async def test_a_refusal_is_the_callers_familys(tmp_path: Path, dialect: str) -> None:
+    async with running(tmp_path, sections("sim-small+hang", max_wait=0.05)) as run:
+        first = asyncio.create_task(post(run, x_trunkline_deadline_ms="2000"))
+        await until(lambda: run.gateway.board.of("sim/sim-small+hang").pending, "the place is taken")
+        refused = await post(run, dialect)
+        assert refused.status == 503
+        assert refused.json["error"]["code"] == "queue_timeout"
+        assert int(refused.headers["retry-after"]) >= 1
+        first.cancel()
+        await asyncio.wait([first])
+
+
+async def test_the_callers_deadline_holds_in_the_queue(tmp_path: Path) -> None:
+    async with running(tmp_path, sections("sim-small+hang")) as run:
+        first = asyncio.create_task(post(run, x_trunkline_deadline_ms="3000"))
+        await until(lambda: run.gateway.board.of("sim/sim-small+hang").pending, "the place is taken")
+        refused = await post(run, x_trunkline_deadline_ms="100")
+        assert (refused.status, refused.json["error"]["code"]) == (504, "deadline_exceeded")
+        first.cancel()
+        await asyncio.wait([first])
+        await until(lambda: not run.gateway.board.of("sim/sim-small+hang").pending, "the place is given back")
+
+
+async def test_a_client_that_leaves_makes_room(tmp_path: Path) -> None:
+    async with running(tmp_path, sections("sim-small+hang")) as run:
+        first, second = [asyncio.create_task(post(run)) for _ in range(2)]
+        await until(lambda: waiting(run) == 1, "one waits")
+        second.cancel()
+        await until(lambda: waiting(run) == 0, "it has left")
+        first.cancel()
+        await asyncio.wait([first, second])
+        await run.entry(2)
+        assert {entry.error for entry in run.entries()} == {"client_closed_request"}
