@@ -325,6 +325,9 @@ class Gateway:
         return self.routing.explain(call, ahead.random)
 
     def _health(self) -> list[dict[str, Any]]:
+        for targets in self.plane.own.values():
+            for each in targets:
+                self.board.of(each.name)  # also of those that nobody has asked yet
         return report(self.board, time.monotonic(), time.time())
 
     def _of_targets(self) -> dict[Labelled, float]:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 
 from tests.edges.families import OPENAI
 from tests.edges.upstreams import Answer, Upstream, whole
 from tests.running import Running, running
 from tests.talking import Answer as Answered
 from tests.talking import ask
+from trunkline.cli.main import root
 
 ADMIN = "0123456789abcdef"
 FAILED = whole({"error": {"message": "no", "type": "x", "param": None, "code": None}}, 500)
@@ -142,3 +145,38 @@ async def test_a_reload_keeps_what_is_known_and_takes_other_rules(tmp_path: Path
         await called(run, 3)
         assert run.gateway.board.of("one/a") is before
         assert before.state(asyncio.get_running_loop().time()) == "out"
+
+
+# ── The command ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def command(*words: str, key: str | None = ADMIN) -> Result:
+    environment = {"TRUNKLINE_ADMIN_KEY": key}
+    return await asyncio.to_thread(CliRunner().invoke, root, ["health", *words], env=environment)
+
+
+async def test_the_command_shows_who_is_out_and_who_was_never_asked(tmp_path: Path) -> None:
+    async with Upstream(FAILED) as one, Upstream(GOOD) as two, Upstream(GOOD) as three:
+        async with running(tmp_path, sections(one, two, three)) as run:
+            await called(run, 6)
+            told = await command("--url", run.url, "--changes")
+            as_json = await command("--url", run.url, "--json")
+    assert told.exit_code == 0
+    first, second, third = [line for line in told.stdout.splitlines() if "/a " in line][:3]
+    assert first.split()[:2] == ["one/a", "out"]
+    assert "5 failures in a row" in first
+    assert second.split()[:2] == ["three/a", "well"]
+    assert third.split()[:2] == ["two/a", "well"]
+    assert "3 targets, 1 left out" in told.stderr
+    assert [each["target"] for each in json.loads(as_json.stdout)["targets"]] == ["one/a", "three/a", "two/a"]
+
+
+async def test_the_command_says_what_is_missing(tmp_path: Path) -> None:
+    async with Upstream(GOOD) as one, running(tmp_path, sections(one)) as run:
+        wrong = await command("--url", run.url, key="another-key-than-that")
+    absent = await command("--url", run.url)
+    unset = await command("--url", "http://127.0.0.1:1", key=None)
+    assert (wrong.exit_code, absent.exit_code, unset.exit_code) == (1, 1, 1)
+    assert "needs the admin key" in wrong.stderr
+    assert "No gateway answers at" in absent.stderr
+    assert "set `admin_key` in its configuration" in unset.stderr
