@@ -17,7 +17,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
            --no-header --no-emit-index-url --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format bench bench-peers fuzz docs lock clean
+.PHONY: help serve test check format bench bench-peers demo fuzz docs lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -43,6 +43,9 @@ bench: $(DEV) ## Measure this gateway: CPU per request and per chunk
 
 bench-peers: $(DEV) ## Measure it beside other proxies, in one run
 	$(BIN)/python -m bench --peers $(ARGS)
+
+demo: $(DEV) ## Run two gateways on Redis and PostgreSQL, and kill one
+	$(BIN)/python -m bench.cluster $(ARGS)
 
 fuzz: $(DEV) ## Fuzz every dialect for a minute each (ARGS="gemini --minutes 10")
 	$(BIN)/python -m tests.fuzz $(ARGS)
