@@ -156,11 +156,15 @@ async def command(*words: str, key: str | None = ADMIN) -> Result:
 
 
 async def test_the_command_shows_who_is_out_and_who_was_never_asked(tmp_path: Path) -> None:
-    async with Upstream(FAILED) as one, Upstream(GOOD) as two, Upstream(GOOD) as three:
-        async with running(tmp_path, sections(one, two, three)) as run:
-            await called(run, 6)
-            told = await command("--url", run.url, "--changes")
-            as_json = await command("--url", run.url, "--json")
+    async with (
+        Upstream(FAILED) as one,
+        Upstream(GOOD) as two,
+        Upstream(GOOD) as three,
+        running(tmp_path, sections(one, two, three)) as run,
+    ):
+        await called(run, 6)
+        told = await command("--url", run.url, "--changes")
+        as_json = await command("--url", run.url, "--json")
     assert told.exit_code == 0
     first, second, third = [line for line in told.stdout.splitlines() if "/a " in line][:3]
     assert first.split()[:2] == ["one/a", "out"]
