@@ -55,7 +55,7 @@ from trunkline.stages.routing.report import Labelled, measured, report, summary
 from trunkline.stages.routing.route import Routes
 from trunkline.state.exposition import exposition
 from trunkline.state.hot import hot_store
-from trunkline.state.journal import FileJournal
+from trunkline.state.journal import FileJournal, JournalSettings
 from trunkline.state.keyring import MemoryKeyRing
 from trunkline.state.location import locate
 from trunkline.state.meters import ProcessMeters
@@ -98,7 +98,9 @@ class Gateway:
         self.responses: DurableResponses | None = None
         journal: Journal = Forgetful()
         if config.state.durable is not None:
-            journal = self.journal = FileJournal(Path(config.state.directory) / "journal")
+            journal = self.journal = FileJournal(
+                Path(config.state.directory) / "journal", JournalSettings(directory_bytes=config.state.journal_bytes)
+            )
             secret = config.auth_secret.reveal() if config.auth_secret is not None else None
             self.shipper = Shipper(locate(config.state.durable), self.journal, self.ring, self.prices.cost, secret)
         self.hot = hot_store(str(config.state.hot), config.state.redis, config.server.workers)

@@ -31,6 +31,7 @@ CATCH_ALL = frozenset(
     {
         "src/trunkline/app.py",
         "src/trunkline/cli/serve.py",
+        "src/trunkline/edge/admin/threads.py",
         "src/trunkline/edge/exchange.py",
         "src/trunkline/edge/server.py",
         "src/trunkline/state/shipper.py",

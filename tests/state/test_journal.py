@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from tests.state.conftest import entry, eventually
 from trunkline.core.call import Entry
 from trunkline.core.usage import Usage
 from trunkline.state import segments
-from trunkline.state.journal import FileJournal, JournalSettings
+from trunkline.state.journal import RETRY, FileJournal, JournalSettings
 from trunkline.state.location import StateError
 
 
@@ -235,3 +236,21 @@ def test_with_fsync_every_entry_reaches_the_disk(tmp_path: Path) -> None:
     journal.append(entry("a"))
     journal.close()
     assert [e.id for e in shipped(tmp_path)] == ["a"]
+
+
+def test_the_directory_holds_no_more_than_its_bound(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """However long the database stays away; what is beyond waits in memory, and comes when there is room again."""
+    bound = JournalSettings(segment_bytes=20_000, directory_bytes=600_000, queue_entries=30)
+    journal = FileJournal(tmp_path, bound)
+    for number in range(2000):
+        journal.append(entry(f"req_{number}"))
+    status = journal.status()
+    assert sum(path.stat().st_size for path in tmp_path.glob("*.jsonl")) <= 600_000 + 300_000
+    assert (status["queued"], status["lost"] > 0) == (30, True)
+    assert "state.journal_bytes" in str(status["error"])
+    for segment in segments.orphans(tmp_path):
+        journal.shipped(segment)
+    time.sleep(RETRY)
+    journal.append(entry("later"))
+    assert (journal.status()["queued"], journal.status()["error"]) == (0, None)
+    journal.close()

@@ -53,6 +53,9 @@ class StateSettings(Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tru
     `postgresql://user:password@host/name`. `null`: none, which needs `auth: open`."""
     directory: str = ".trunkline"
     """Where each process keeps its journal."""
+    journal_bytes: Annotated[int, Meta(ge=64 * 1024 * 1024)] = 4 * 1024 * 1024 * 1024
+    """The most that the journals in `directory` may hold together, while the database cannot be used. What comes then
+    waits in memory, bounded, as when the disk is full."""
 
 
 class LedgerSettings(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):

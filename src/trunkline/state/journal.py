@@ -9,6 +9,7 @@ logged.
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import threading
@@ -41,6 +42,9 @@ class JournalSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     segment_bytes: int = 16 * 1024 * 1024
     entry_bytes: Annotated[int, msgspec.Meta(ge=1024, le=MAX_ENTRY)] = 4 * 1024 * 1024
     """A larger entry is kept without its bodies and message."""
+    directory_bytes: int = 4 * 1024 * 1024 * 1024
+    """The most that the directory may hold, of all processes together, to within a segment each. What comes then is
+    treated as if the disk were full."""
     queue_entries: int = 10_000
     queue_bytes: int = 64 * 1024 * 1024
     """What may wait in memory while the disk refuses."""
@@ -173,6 +177,9 @@ class FileJournal:
             os.fdatasync(self._active.descriptor)
 
     def _rotate(self) -> None:
+        """Raises `OSError`."""
+        if sum(self._sizes().values()) + self.settings.segment_bytes > self.settings.directory_bytes:
+            raise OSError(errno.EDQUOT, f"it holds {self.settings.directory_bytes} bytes (state.journal_bytes)")
         self._swap(segments.create(self.directory)).release()
 
     def _swap(self, fresh: Segment) -> Segment:

@@ -40,6 +40,8 @@ Price = Callable[[Entry], tuple[int, str] | None]
 
 BUSY_TIMEOUT = 0.25
 """Seconds to wait for a database lock: short, because the thread has other jobs and comes back by itself."""
+SILENT = 5.0
+"""Seconds without getting on after which a job is said to wait in vain."""
 REJECTED = "rejected.txt"
 """In the journal's directory: entries that could not be stored, one a line."""
 MAX_REJECTED = 16 * 1024 * 1024
@@ -66,6 +68,14 @@ class _Job:
         self.due = 0.0
         self.failures = 0
         self.error: str | None = None
+        self.began: float | None = None
+        """When it was last seen to get on, while it runs; monotonic clock."""
+
+    def trouble(self, now: float) -> str | None:
+        """Why nothing comes of it at the moment: an error, or no answer at all."""
+        if self.began is not None and now - self.began > SILENT:
+            return f"the database has not answered for {now - self.began:.0f} s"
+        return self.error
 
     def succeeded(self, now: float) -> None:
         if self.error is not None:
@@ -160,9 +170,10 @@ class Shipper:
 
     def status(self) -> dict[str, Any]:
         """For health and metrics: `open`, `errors` by job, `shipped` and `rejected` counts, `keys`, `journal`."""
+        now = time.monotonic()
         return {
             "open": self._opened is not None,
-            "errors": {job.name: job.error for job in self._jobs if job.error is not None},
+            "errors": {job.name: why for job in self._jobs if (why := job.trouble(now)) is not None},
             "shipped": self._shipped,
             "rejected": self._rejected,
             "keys": self._ring.status(),
@@ -201,12 +212,15 @@ class Shipper:
 
     def _attempt(self, job: _Job) -> bool:
         """Run a job; the thread's boundary, which no error may pass."""
+        job.began = time.monotonic()
         try:
             job.action()
         except Exception as error:  # noqa: BLE001
             known = self._describe(error)
             job.failed(time.monotonic(), known or type(error).__name__, None if known else error)
             return False
+        finally:
+            job.began = None
         job.succeeded(time.monotonic())
         return True
 
@@ -278,6 +292,7 @@ class Shipper:
             if time.monotonic() >= self._deadline:
                 raise TimeoutError("there was no time left to ship everything; the journal keeps the rest")
             self._store(ledger, batch)
+            self._ledger_job.began = time.monotonic()
             # A long backlog must not keep a disabled key alive either.
             self._attempt_if_due(self._keys_job)
 

@@ -12,7 +12,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +21,7 @@ from trunkline.core.call import Key, KeyChange, KeySpec
 from trunkline.core.errors import BadRequest, NotFound, Overloaded
 from trunkline.core.stores import KeyAdmin, StoreError, StoreUnavailable
 from trunkline.edge.admin.base import Asked, Shown
+from trunkline.edge.admin.threads import Threads
 
 
 class _Rotation(msgspec.Struct, forbid_unknown_fields=True):
@@ -35,6 +35,7 @@ class Keys:
     def __init__(self, store: Callable[[], KeyAdmin | None], changed: Callable[[], None] = lambda: None) -> None:
         self._store = store
         self._changed = changed
+        self._threads = Threads()
 
     async def __call__(self, asked: Asked) -> Shown:
         store = self._store()
@@ -42,7 +43,7 @@ class Keys:
             raise Overloaded("The database is not open yet.", retry_after=1.0)
         work = await _work(store, asked)
         try:
-            return await asyncio.to_thread(work)
+            return await self._threads.run(work)
         except StoreUnavailable as error:
             raise Overloaded("The database cannot be used at the moment.", retry_after=1.0) from error
         except StoreError as error:
