@@ -1,14 +1,18 @@
-"""Real databases for the tests: a fresh SQLite file, a fresh PostgreSQL database on a server of the tests' own."""
+"""Real databases for the tests: a fresh SQLite file, a fresh PostgreSQL database on a server of the tests' own.
+
+A test file may name the event loops that its tests run on in `LOOPS`; the gateway itself runs on uvloop.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import os
 import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -21,6 +25,12 @@ from trunkline.state.migrations import migrate
 
 PATIENCE = 20.0
 """Seconds after which a condition that should come true is a failure."""
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Function
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    return getattr(item.module, "LOOPS", {"asyncio": asyncio.new_event_loop})
 
 
 class PostgresServer:

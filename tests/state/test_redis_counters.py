@@ -152,7 +152,7 @@ async def test_a_refusal_names_the_tightest_limit_and_when_to_come_back(processe
 
 
 async def test_every_key_is_ours_shares_a_slot_and_expires(processes: list[Process], redis: RedisServer) -> None:
-    wants = (Want("a", FIXED["minute"], 5), Want("b", FIXED["month"], 5), Want("c", NOW, 5))
+    wants = (Want("a", FIXED["day"], 5), Want("b", FIXED["month"], 5), Want("c", NOW, 5))
     grant = await processes[0].counters.take(wants, (1, 1, 1), 500)
     assert isinstance(grant, Grant)
     await processes[0].counters.take(wants, (1, 1, 1), 60_000)

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from tests.state.redis_process import Process, until
 from tests.state.redis_server import RedisServer, SlowWay
@@ -18,6 +19,7 @@ from trunkline.core.stores import StoreUnavailable
 from trunkline.policy.outage import RedisSettings
 from trunkline.policy.quota import FIXED, NOW, ROLLING
 
+LOOPS = {"uvloop": uvloop.new_event_loop}
 SETTINGS = RedisSettings(deadline=0.02, processes=2)
 GENEROUS = (Want("calls", FIXED["day"], 10**9, kept=True), Want("tokens", ROLLING["minute"], 10**12))
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import trustme
+import uvloop
 
 from tests.state.redis_process import PATIENCE, Process, until
 from tests.state.redis_server import RedisServer, SlowWay, free_port
@@ -19,6 +20,7 @@ from trunkline.policy.quota import FIXED
 from trunkline.state.location import StateError
 from trunkline.state.redis.location import Login, locate_redis
 
+LOOPS = {"uvloop": uvloop.new_event_loop}
 WANTS = (Want("calls", FIXED["day"], 100, kept=True),)
 SETTINGS = RedisSettings(deadline=0.2)
 

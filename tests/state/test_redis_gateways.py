@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 
 from tests.running import Running, running, until
 from tests.state.redis_server import RedisServer
 from tests.talking import ask
 from trunkline.state import shipper
 
+LOOPS = {"uvloop": uvloop.new_event_loop}
 SELDOM = shipper.ShipperSettings(poll=3600.0)
 ADMIN = "an admin key of some length"
 

@@ -27,7 +27,7 @@ CALM = 30.0
 class RedisSettings(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """The `state.redis:` section: what a Redis in `state.hot` may cost, and what happens without it."""
 
-    deadline: Annotated[float, Meta(ge=0.002, le=1.0)] = 0.015
+    deadline: Annotated[float, Meta(ge=0.002, le=1.0)] = 0.02
     """Seconds that a call waits for Redis to decide on its limits. What comes later this process decides alone."""
     when_down: Literal["share", "refuse"] = "share"
     """While Redis does not answer: `share`, each process admits its share of every limit, so that together they admit

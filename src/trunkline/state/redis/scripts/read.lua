@@ -4,6 +4,6 @@ sweep()
 local totals = {}
 for index = 4, #KEYS do
   local at = 1 + (index - 4) * 2
-  totals[#totals + 1] = look(KEYS[index], tonumber(ARGV[at]), tonumber(ARGV[at + 1]))
+  totals[#totals + 1] = look(KEYS[index], tonumber(ARGV[at]), tonumber(ARGV[at + 1])).total
 end
 return totals

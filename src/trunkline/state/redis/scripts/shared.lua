@@ -41,52 +41,54 @@ local function keep_for(width, kept)
   return width == 0 and LONGEST or 32 * DAY
 end
 
--- (total, present bucket) of a counter whose dead buckets are dropped on the way.
-local function look(key, width, kept)
+-- A counter as it is, its dead buckets dropped: its `total`, its `present` bucket, the `oldest` it may have, the
+-- `bucket` that was asked for (by default the present one) and what that `holds`.
+local function look(key, width, kept, bucket)
   local present = present_of(width)
-  local head = redis.call('HMGET', key, 'o', 't')
-  if not head[1] then return 0, present end
-  local oldest, total = tonumber(head[1]), tonumber(head[2])
-  if present < oldest then present = oldest end
+  local found = redis.call('HMGET', key, 'o', 't', bucket or present)
+  local oldest, total, holds = tonumber(found[1]), tonumber(found[2] or 0), tonumber(found[3] or 0)
+  if not oldest then return { total = 0, present = present, bucket = bucket or present, holds = 0 } end
+  if present < oldest then
+    present = oldest
+    if not bucket then holds = tonumber(redis.call('HGET', key, present) or 0) end
+  end
   local first = present - kept
-  if oldest >= first then return total, present end
   if oldest + kept < first then
     redis.call('DEL', key)
-    return 0, present
+    return { total = 0, present = present, bucket = bucket or present, holds = 0 }
   end
-  local gone = {}
-  for bucket = oldest, first - 1 do gone[#gone + 1] = bucket end
-  for _, amount in ipairs(redis.call('HMGET', key, unpack(gone))) do
-    if amount then total = total - amount end
+  if oldest < first then
+    local gone = {}
+    for number = oldest, first - 1 do gone[#gone + 1] = number end
+    for _, amount in ipairs(redis.call('HMGET', key, unpack(gone))) do
+      if amount then total = total - amount end
+    end
+    redis.call('HDEL', key, unpack(gone))
+    redis.call('HSET', key, 'o', first, 't', total)
+    oldest = first
   end
-  redis.call('HDEL', key, unpack(gone))
-  redis.call('HSET', key, 'o', first, 't', total)
-  return total, present
+  return { total = total, present = present, oldest = oldest, bucket = bucket or present, holds = holds }
 end
 
--- Add to a bucket of a counter that was looked at; whether it lives is the caller's to know.
-local function put(key, width, kept, bucket, amount)
-  local sum = redis.call('HINCRBY', key, bucket, amount)
-  redis.call('HINCRBY', key, 't', amount)
-  if sum == amount or width == 0 then
-    redis.call('HSETNX', key, 'o', bucket)
-    redis.call('PEXPIRE', key, keep_for(width, kept))
+-- Add to the bucket of a counter that was looked at, and that lives.
+local function put(key, width, kept, counter, amount)
+  local bucket, oldest = counter.bucket, counter.oldest
+  local total, holds = counter.total + amount, counter.holds + amount
+  if oldest and bucket >= oldest then
+    redis.call('HSET', key, 't', total, bucket, holds)
+  else
+    redis.call('HSET', key, 't', total, bucket, holds, 'o', bucket)
   end
+  if counter.holds == 0 or (width == 0 and amount > 0) then redis.call('PEXPIRE', key, keep_for(width, kept)) end
 end
 
 -- Correct a bucket, if it still lives, and never to less than nothing.
 local function correct(key, width, kept, bucket, delta)
   if delta == 0 then return end
-  local _, present = look(key, width, kept)
-  if present - bucket > kept then return end
-  if delta < 0 then
-    local amount = tonumber(redis.call('HGET', key, bucket) or 0)
-    if amount == 0 then return end
-    if amount + delta < 0 then delta = -amount end
-  end
-  local oldest = tonumber(redis.call('HGET', key, 'o') or bucket)
-  if bucket < oldest then redis.call('HSET', key, 'o', bucket) end
-  put(key, width, kept, bucket, delta)
+  local counter = look(key, width, kept, bucket)
+  if counter.present - bucket > kept then return end
+  if counter.holds + delta < 0 then delta = -counter.holds end
+  if delta ~= 0 then put(key, width, kept, counter, delta) end
 end
 
 local function lease_end(lease)

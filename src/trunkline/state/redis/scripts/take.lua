@@ -13,8 +13,10 @@ for index = 1, count do
     key = KEYS[3 + index], width = tonumber(ARGV[at + 1]), kept = tonumber(ARGV[at + 2]),
     amount = tonumber(ARGV[2 + index]), stays = ARGV[at + 5] == '1',
   }
-  want.total, want.present = look(want.key, want.width, want.kept)
-  if ARGV[at + 4] == '0' and want.total + want.amount > tonumber(ARGV[at + 3]) then refused[#refused + 1] = index end
+  want.counter = look(want.key, want.width, want.kept)
+  if ARGV[at + 4] == '0' and want.counter.total + want.amount > tonumber(ARGV[at + 3]) then
+    refused[#refused + 1] = index
+  end
   wants[index] = want
 end
 
@@ -22,7 +24,7 @@ if #refused > 0 then
   local answer = { 0, now }
   for _, index in ipairs(refused) do
     local want, living = wants[index], {}
-    for bucket = want.present - want.kept, want.present do
+    for bucket = want.counter.present - want.kept, want.counter.present do
       local amount = redis.call('HGET', want.key, bucket)
       if amount and amount ~= '0' then
         living[#living + 1] = bucket
@@ -30,7 +32,7 @@ if #refused > 0 then
       end
     end
     answer[#answer + 1] = index - 1
-    answer[#answer + 1] = want.total
+    answer[#answer + 1] = want.counter.total
     answer[#answer + 1] = #living / 2
     for _, each in ipairs(living) do answer[#answer + 1] = each end
   end
@@ -40,10 +42,11 @@ end
 local expires = lease_end(lease)
 local answer, taken = { 1, now, expires }, {}
 for index, want in ipairs(wants) do
-  if want.amount > 0 then put(want.key, want.width, want.kept, want.present, want.amount) end
-  taken[index] = { want.key, want.width, want.kept, want.present, want.amount, want.stays }
-  answer[#answer + 1] = want.present
-  answer[#answer + 1] = want.total + want.amount
+  local counter = want.counter
+  if want.amount > 0 then put(want.key, want.width, want.kept, counter, want.amount) end
+  taken[index] = { want.key, want.width, want.kept, counter.bucket, want.amount, want.stays }
+  answer[#answer + 1] = counter.bucket
+  answer[#answer + 1] = counter.total + want.amount
 end
 lend(id, expires, taken)
 return answer
