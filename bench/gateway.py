@@ -21,9 +21,20 @@ auth: required
 providers:
 {providers}
 transport: {{max_connections: 4000}}
-state: {{durable: "sqlite:///{dir}/trunkline.db", directory: "{dir}/state"}}
+state: {{hot: "{hot}", durable: "sqlite:///{dir}/trunkline.db", directory: "{dir}/state"}}
 log: {{format: json, level: warning}}
+models:
+  plain: {{targets: [{{target: {first}}}]}}
+  guarded: {{strategy: latency, targets: [{{target: {first}}}, {{target: {second}}}]}}
+limits:
+  - {{models: [guarded], allow: ["requests=1000000000/minute", "cost=1000000/month"]}}
+  - {{scope: key, models: [guarded], allow: [
+      "requests=1000000000/minute", "tokens=1000000000000/minute", "cost=1000000/month", "concurrent_requests=10000"]}}
 """
+PLAIN, GUARDED = "plain", "guarded"
+"""Public models of the same upstream: one with nothing in its way, and one with two targets of which the quicker is
+chosen, and with limits and budgets that are never reached."""
+TWIN = "chat-twin"
 SLOW = "chat-slow"
 COST = "x-trunkline-cost-usd"
 PATIENCE = 20.0
@@ -35,6 +46,7 @@ def _providers(upstream: int, source: int, slow: int) -> str:
     rows = {provider(name, False): (name, upstream) for name in FAMILIES}
     rows |= {provider(name, True): (name, source) for name in FAMILIES}
     rows[SLOW] = ("chat", slow)
+    rows[TWIN] = ("chat", upstream)
     return "\n".join(f"  {name}: {_row(family, port)}" for name, (family, port) in rows.items())
 
 
@@ -56,11 +68,14 @@ def command(*words: str) -> list[str]:
 class Gateway:
     """Started on the core under test, with one key; ready when an answer carries its cost."""
 
-    def __init__(self, directory: Path, upstream: int, source: int, slow: int) -> None:
+    def __init__(self, directory: Path, upstream: int, source: int, slow: int = 1, hot: str = "memory://") -> None:
         directory.mkdir()
         self.port = free_port()
         config = directory / "trunkline.yaml"
-        config.write_text(_CONFIG.format(dir=directory, port=self.port, providers=_providers(upstream, source, slow)))
+        model = FAMILIES["chat"].model
+        facts = {"first": f"{provider('chat', False)}/{model}", "second": f"{TWIN}/{model}", "hot": hot}
+        rows = _providers(upstream, source, slow)
+        config.write_text(_CONFIG.format(dir=directory, port=self.port, providers=rows, **facts))
         made = subprocess.run(
             command("keys", "create", "bench", "--config", str(config)),
             capture_output=True,
@@ -80,6 +95,10 @@ class Gateway:
 
     def asked(self, client: str, target: str, stream: bool = False) -> Asked:
         return asked(self.port, client, target, self.secret, stream)
+
+    def public(self, model: str) -> Asked:
+        """A public model, by a chat client."""
+        return Asked(self.port, "chat", model, self.secret)
 
     def slow(self) -> Asked:
         """Where streams hardly move."""

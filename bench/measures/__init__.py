@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from bench.figures import Figure
-from bench.measures import families, footprint, latency, requests, streams
+from bench.measures import controls, families, footprint, latency, requests, streams
 from bench.rig import Rig
 
 MEASURES: dict[str, Callable[[Rig], Iterator[Figure]]] = {
@@ -15,6 +15,7 @@ MEASURES: dict[str, Callable[[Rig], Iterator[Figure]]] = {
     "translated": requests.translated,
     "streams": streams.chunks,
     "latency": latency.added,
+    "controls": controls.guarded,
     "capacity": streams.capacity,
     "families": families.whole,
     "family-streams": families.streamed,
