@@ -16,7 +16,7 @@ from trunkline.core.errors import UpstreamBroken
 from trunkline.core.events import Event, Failed, Finished, Opaque, Started, TextDelta
 from trunkline.core.secret import Secret
 from trunkline.core.usage import Usage
-from trunkline.dialects import anthropic, openai_chat
+from trunkline.dialects import anthropic, composed, gemini, openai_chat, openai_responses
 from trunkline.dialects.base import Dialect, Envelope, Quirks
 from trunkline.providers.models import quirks_of
 from trunkline.providers.prices import PriceList
@@ -163,6 +163,18 @@ def test_z2_filter_results_reach_a_chat_client_and_no_other() -> None:
         assert b'"content_filter_results":{"hate"' in told(CHAT, events)
         assert b"filter" not in told(MESSAGES, events)
     assert b'"prompt_filter_results":[{"prompt_index":0}]' in told(CHAT, read(data))
+
+
+@pytest.mark.parametrize("client", [MESSAGES, gemini.DIALECT, openai_responses.DIALECT, composed.CONVERSE])
+def test_z2_filter_results_that_a_client_cannot_be_told_are_reported(client: Dialect) -> None:
+    whole = {"index": 0, "message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}
+    body = json.dumps({"id": "c", "choices": [whole | {"content_filter_results": FILTERED}]}).encode()
+    writer = client.writer(Envelope(False))
+    for event in read(body, stream=False):
+        writer.feed(event)
+    assert b"filter" not in writer.eof()
+    assert writer.lost == ["choices[0].content_filter_results"]
+    assert CHAT.read_plain(body) is None
 
 
 @pytest.mark.parametrize(

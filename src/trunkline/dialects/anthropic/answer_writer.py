@@ -39,6 +39,7 @@ from trunkline.dialects.anthropic.vocabulary import NAME, STOP_REASONS
 from trunkline.dialects.base import Envelope
 from trunkline.dialects.carried import Carried, pack, seal
 from trunkline.dialects.sse import event as sse_event
+from trunkline.dialects.verdicts import unsaid
 
 _encode = msgspec.json.Encoder().encode
 
@@ -319,6 +320,7 @@ class WholeWriter:
     def _finish(self, event: Finished) -> None:
         if event.choice == 0:
             self._finished = event
+            self.lost += unsaid(event)
         else:
             self.lost.append(f"choices[{event.choice}]")
 

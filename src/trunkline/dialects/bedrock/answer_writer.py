@@ -42,6 +42,7 @@ from trunkline.dialects.bedrock.eventstream import event as frame
 from trunkline.dialects.bedrock.usage import write_usage
 from trunkline.dialects.bedrock.vocabulary import NAME, STOP_REASONS
 from trunkline.dialects.carried import Carried, pack, seal
+from trunkline.dialects.verdicts import unsaid
 
 _encode = msgspec.json.Encoder().encode
 
@@ -284,6 +285,7 @@ class WholeWriter:
     def _finish(self, event: Finished) -> None:
         if event.choice == 0:
             self._finished = event
+            self.lost += unsaid(event)
         else:
             self.lost.append(f"choices[{event.choice}]")
 

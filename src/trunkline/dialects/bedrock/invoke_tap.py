@@ -11,11 +11,11 @@ from typing import Any
 
 import msgspec
 
-from trunkline.core.errors import GatewayError, UpstreamBroken, UpstreamProtocol
+from trunkline.core.errors import UpstreamProtocol
 from trunkline.core.usage import Usage
 from trunkline.dialects.bedrock.answer_reader import STRANGE
-from trunkline.dialects.bedrock.errors import in_band_error, stream_error
-from trunkline.dialects.bedrock.eventstream import Cutter, FrameError, frames
+from trunkline.dialects.bedrock.eventstream import Frame
+from trunkline.dialects.bedrock.frame_tap import FrameTap
 from trunkline.dialects.bedrock.invoke_answers import METRICS, piece_of
 from trunkline.dialects.bedrock.usage import invocation_usage, read_usage
 from trunkline.policy.estimate import BYTES_PER_TOKEN
@@ -49,50 +49,19 @@ def read_whole(body: bytes) -> Usage | None:
     return read_usage(usage) if isinstance(usage, dict) and "inputTokens" in usage else None
 
 
-class StreamTap:
-    __slots__ = ("_bytes", "_cutter", "complete", "error", "produced", "usage")
+class StreamTap(FrameTap):
+    __slots__ = ()
 
-    def __init__(self) -> None:
-        self.usage: Usage | None = None
-        self.complete = False
-        self.error: GatewayError | None = None
-        self.produced = 0
-        self._cutter = Cutter()
-        self._bytes = 0
+    def _look(self, block: bytes) -> bool:
+        self._bytes += len(block) - _OVERHEAD * block.count(_CHUNK)
+        self.produced = max(0, self._bytes) * 3 // 4 // BYTES_PER_TOKEN
+        return b"xception" in block or b":error-code" in block or any(word in block for word in _COUNTED)
 
-    def feed(self, data: bytes) -> bytes:
+    def _note(self, frame: Frame) -> None:
         try:
-            block = self._cutter.feed(data)
-            self._bytes += len(block) - _OVERHEAD * block.count(_CHUNK)
-            self.produced = max(0, self._bytes) * 3 // 4 // BYTES_PER_TOKEN
-            if b"xception" in block or b":error-code" in block or any(word in block for word in _COUNTED):
-                self._read(block)
-        except FrameError as error:
-            if self.error is not None:
-                return b""
-            return self.fail(UpstreamProtocol(f"The upstream's event stream is damaged: {error}."))
-        return block
-
-    def eof(self) -> bytes:
-        """A stream that ends without a count ends with a typed exception; half a frame is left out."""
-        self._cutter.eof()
-        if self.complete or self.error is not None:
-            return b""
-        return self.fail(UpstreamBroken("The upstream's answer ended before it was complete."))
-
-    def fail(self, error: GatewayError) -> bytes:
-        self.error = error
-        return stream_error(error)
-
-    def _read(self, block: bytes) -> None:
-        for frame in frames(block):
-            if frame.kind != "event":
-                self.error = in_band_error(frame)
-                continue
-            try:
-                metrics = _decode(piece_of(frame.payload)).get(METRICS)
-            except STRANGE:
-                continue  # passed on as it is: the client's own parser will say what it thinks
-            if isinstance(metrics, dict):
-                self.complete = True
-                self.usage = invocation_usage(metrics)
+            metrics = _decode(piece_of(frame.payload)).get(METRICS)
+        except STRANGE:
+            return  # passed on as it is: the client's own parser will say what it thinks
+        if isinstance(metrics, dict):
+            self.complete = True
+            self.usage = invocation_usage(metrics)

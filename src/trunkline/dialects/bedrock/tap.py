@@ -1,7 +1,7 @@
 """The identity path: bytes pass untouched, usage and the end are read on the way.
 
 Nearly all frames are deltas, and those are only counted. The few that matter are found by their names among the bytes;
-a text that holds such a name costs a look at its frame's headers, no more. Checksums are the client's to verify.
+a text that holds such a name costs a look at its frame's headers, no more.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from typing import Any
 
 import msgspec
 
-from trunkline.core.errors import GatewayError, UpstreamBroken, UpstreamProtocol
+from trunkline.core.errors import UpstreamProtocol
 from trunkline.core.usage import Usage
-from trunkline.dialects.bedrock.errors import in_band_error, stream_error
-from trunkline.dialects.bedrock.eventstream import Cutter, Frame, FrameError, frames
+from trunkline.dialects.bedrock.eventstream import Frame
+from trunkline.dialects.bedrock.frame_tap import FrameTap
 from trunkline.dialects.bedrock.usage import read_usage
 from trunkline.policy.estimate import BYTES_PER_TOKEN
 
@@ -33,54 +33,16 @@ def read_whole(body: bytes) -> Usage | None:
     return read_usage(usage) if isinstance(usage, dict) and usage else None
 
 
-class StreamTap:
-    __slots__ = ("_bytes", "_cutter", "_stopped", "complete", "error", "produced", "usage")
+class StreamTap(FrameTap):
+    __slots__ = ()
 
-    def __init__(self) -> None:
-        self.usage: Usage | None = None
-        self.complete = False
-        self.error: GatewayError | None = None
-        self.produced = 0
-        self._cutter = Cutter()
-        self._stopped = False
-        """`messageStop` has come: what is left is the usage, which some models leave out."""
-        self._bytes = 0
-
-    def feed(self, data: bytes) -> bytes:
-        try:
-            block = self._cutter.feed(data)
-            self._count(block)
-            if b"metadata" in block or b"messageStop" in block or b"xception" in block or b":error-code" in block:
-                for frame in frames(block):
-                    self._note(frame)
-        except FrameError as error:
-            if self.error is not None:
-                return b""
-            return self.fail(UpstreamProtocol(f"The upstream's event stream is damaged: {error}."))
-        return block
-
-    def eof(self) -> bytes:
-        """A stream that ends without `messageStop` ends with a typed exception; half a frame is left out."""
-        self._cutter.eof()
-        if self.complete or self.error is not None:
-            return b""
-        if self._stopped:
-            self.complete = True
-            return b""
-        return self.fail(UpstreamBroken("The upstream's answer ended before it was complete."))
-
-    def fail(self, error: GatewayError) -> bytes:
-        self.error = error
-        return stream_error(error)
-
-    def _count(self, block: bytes) -> None:
+    def _look(self, block: bytes) -> bool:
         self._bytes += len(block) - _OVERHEAD * block.count(_DELTA)
         self.produced = max(0, self._bytes) // BYTES_PER_TOKEN
+        return b"metadata" in block or b"messageStop" in block or b"xception" in block or b":error-code" in block
 
     def _note(self, frame: Frame) -> None:
-        if frame.kind != "event":
-            self.error = in_band_error(frame)
-        elif frame.name == "messageStop":
+        if frame.name == "messageStop":
             self._stopped = True
         elif frame.name == "metadata":
             self.complete = True

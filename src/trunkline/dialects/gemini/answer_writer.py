@@ -33,6 +33,7 @@ from trunkline.dialects.gemini.errors import write_error
 from trunkline.dialects.gemini.framing import framed
 from trunkline.dialects.gemini.logprobs import write_logprobs
 from trunkline.dialects.gemini.vocabulary import ARRAY
+from trunkline.dialects.verdicts import unsaid
 
 _encode = msgspec.json.Encoder().encode
 
@@ -78,6 +79,7 @@ class _Writer:
                 self._usage = event
             case Finished():
                 self._finished.append(event)
+                self.lost += unsaid(event)
             case CitationDelta():
                 self.lost.append("citations")
             case Opaque(data) if not self._parts.own:

@@ -37,6 +37,7 @@ from trunkline.dialects.base import Envelope
 from trunkline.dialects.openai_errors import error_object
 from trunkline.dialects.openai_responses.output import Json, Output, citation, status_of
 from trunkline.dialects.sse import event as sse_event
+from trunkline.dialects.verdicts import unsaid
 
 _encode = msgspec.json.Encoder().encode
 
@@ -109,6 +110,7 @@ class StreamWriter:
     def _finish(self, event: Finished) -> bytes:
         if event.choice == 0:
             self._finished = event
+            self.lost += unsaid(event)
         else:
             self.lost.append(f"choices[{event.choice}]")
         return b""
