@@ -44,7 +44,7 @@ from trunkline.providers.prices import PriceList
 from trunkline.providers.target import Provider
 from trunkline.stages.admission import Admission
 from trunkline.stages.admission.plan import Planner
-from trunkline.stages.auth import Auth
+from trunkline.stages.auth import ANYONE, Auth
 from trunkline.stages.conversation import Conversation
 from trunkline.stages.idempotency import Idempotency
 from trunkline.stages.ledger import Ledger
@@ -147,7 +147,7 @@ class Gateway:
             config.admin_key,
             {
                 "config": Configuration(self.reloader.shown, self._reload),
-                "explain": explained(self._explain, lambda: self.shipper.keys if self.shipper is not None else None),
+                "explain": explained(self.explain, lambda: self.shipper.keys if self.shipper is not None else None),
                 "health": health_of(self._health, self._upstream.credentials, self.changes.shown),
                 "keys": Keys(lambda: self.shipper.keys if self.shipper is not None else None, self._keys_changed),
                 "limits": Limits(self.admission.shown),
@@ -319,9 +319,10 @@ class Gateway:
         states = [each["state"] for each in self.credentials()]
         return {f"trunkline_credentials_{state}": float(states.count(state)) for state in ("retired", "resting")}
 
-    def _explain(self, described: Described, key: Key | None) -> Explanation:
-        """The router draws from the same dice: what it would draw next is told, and not taken."""
-        call = described_call(described, key, self.config.server, time.time(), time.monotonic())
+    def explain(self, described: Described, key: Key | None) -> Explanation:
+        """Where a call would go. What the router's dice would give next is told, and not taken. Raises ClientError."""
+        who = ANYONE if self.config.auth == "open" else key
+        call = described_call(described, who, self.config.server, time.time(), time.monotonic())
         ahead = random.Random()  # noqa: S311 - nothing secret is drawn
         ahead.setstate(self._dice.getstate())
         return self.routing.explain(call, ahead.random)
