@@ -33,6 +33,7 @@ from trunkline.core.request import (
     Thinking,
     Tool,
     ToolCall,
+    ToolChoice,
     ToolResult,
 )
 from trunkline.dialects.base import Dialect, Quirks
@@ -158,11 +159,13 @@ def test_any_conversation_only_grows_at_its_end(request: Request, pair: tuple[st
 
 def _declared(request: Request) -> Request:
     """The same with every call's tool declared, as every agent has it: Converse wants each of them declared, so a call
-    of an unknown tool would make its list of tools grow."""
+    of an unknown tool would make its list of tools grow. And none is forbidden: for that Converse has no word, so the
+    tools are left out as long as none has been called."""
     calls = [part.name for message in request.messages for part in message.parts if isinstance(part, ToolCall)]
     known = {tool.name for tool in request.tools if isinstance(tool, Tool)}
     more = [Tool(name, None, _SCHEMA) for name in dict.fromkeys(calls) if name not in known]
-    return msgspec.structs.replace(request, tools=[*request.tools, *more])
+    choice = request.tool_choice if request.tool_choice != ToolChoice("none") else None
+    return msgspec.structs.replace(request, tools=[*request.tools, *more], tool_choice=choice)
 
 
 def digests() -> dict[str, str]:
