@@ -52,6 +52,27 @@ async def test_open_to_others_is_refused(options: list[str], tmp_path: Path) -> 
     assert b"Traceback" not in said
 
 
+@pytest.mark.parametrize(
+    ("sections", "options", "why"),
+    [
+        ({"limits": [{"allow": ["requests=9/day"]}]}, ["--workers", "2"], b"2 workers that count each for itself"),
+        ({"server": {"workers": 2}, "teams": {"a": {"limits": ["cost=1/day"]}}}, [], b"name a Redis"),
+        ({"state": {"hot": "redis://user@host"}}, ["--workers", "2"], b"a user and no password"),
+        ({"state": {"hot": "redis://h?timeout=1"}}, [], b"no option"),
+    ],
+)
+async def test_a_hot_store_that_cannot_serve_is_refused(
+    sections: dict[str, Any], options: list[str], why: bytes, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "trunkline", "serve", "--config", str(write_config(tmp_path, sections)), *options]
+    process = await asyncio.create_subprocess_exec(*command, cwd=tmp_path, stderr=asyncio.subprocess.PIPE)
+    _, said = await asyncio.wait_for(process.communicate(), 20)
+    assert process.returncode == 1
+    assert b"state.hot" in said
+    assert why in said
+    assert b"Traceback" not in said
+
+
 async def test_a_port_in_use_is_said(tmp_path: Path) -> None:
     async with Upstream(whole({})) as up:
         path = write_config(tmp_path, {"listen": f"127.0.0.1:{up.port}"})

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from trunkline.core.limit import Window
+from trunkline.core.redis_url import locate_redis
 from trunkline.core.stores import StoreUnavailable
 from trunkline.policy.outage import RedisSettings
 from trunkline.state.counters_memory import MemoryCounters
@@ -14,7 +15,6 @@ from trunkline.state.redis.alone import Alone
 from trunkline.state.redis.client import RedisClient
 from trunkline.state.redis.counters import RedisCounters
 from trunkline.state.redis.debts import Debts
-from trunkline.state.redis.location import locate_redis
 
 PATIENT = RedisSettings(deadline=1.0)
 """For tests of no deadline: the machine that runs them may stall."""

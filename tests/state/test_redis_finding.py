@@ -15,10 +15,10 @@ import uvloop
 from tests.state.redis_process import PATIENCE, Process, until
 from tests.state.redis_server import RedisServer, SlowWay, free_port
 from trunkline.core.limit import Grant, Want
+from trunkline.core.redis_url import Login, locate_redis
 from trunkline.policy.outage import RedisSettings
 from trunkline.policy.quota import FIXED
 from trunkline.state.location import StateError
-from trunkline.state.redis.location import Login, locate_redis
 
 LOOPS = {"uvloop": uvloop.new_event_loop}
 WANTS = (Want("calls", FIXED["day"], 100, kept=True),)
@@ -71,8 +71,8 @@ def test_a_url_says_all_of_it() -> None:
 @pytest.mark.parametrize(
     ("url", "why"),
     [
-        ("memcached://h", "scheme 'memcached' is not known"),
-        ("redis+other://h", "scheme 'redis+other' is not known"),
+        ("memcached://h", "a Redis is expected"),
+        ("redis+other://h", "a Redis is expected"),
         ("redis://", "each host is a name"),
         ("redis://h:0", "each host is a name"),
         ("redis://h:x", "each host is a name"),
@@ -88,14 +88,13 @@ def test_a_url_says_all_of_it() -> None:
     ],
 )
 def test_a_wrong_url_is_refused_with_what_is_wrong(url: str, why: str) -> None:
-    with pytest.raises(StateError, match=re.escape(why)) as caught:
+    with pytest.raises(ValueError, match=re.escape(why)):
         locate_redis(url)
-    assert str(caught.value).startswith("state.hot:")
 
 
 def test_no_error_shows_a_password() -> None:
     for url in ("redis://u:sesame@h:x", "redis+other://u:sesame@h", "redis://u:sesame@h/x"):
-        with pytest.raises(StateError) as caught:
+        with pytest.raises(ValueError) as caught:  # noqa: PT011 - what is in it is what matters
             locate_redis(url)
         assert "sesame" not in str(caught.value)
 

@@ -159,14 +159,19 @@ def _reloading(gateway: Gateway, source: FileSource, listener: Listener, supervi
 
 
 def _overridden(config: Config, host: str | None, port: int | None, workers: int | None) -> Config:
-    """The command line over the file."""
+    """The command line over the file. Raises click.ClickException for more workers than can keep its limits."""
     from msgspec import structs
+
+    from trunkline.config.checks import uncounted
 
     old_host, old_port = config.address
     new_host, new_port = host or old_host, old_port if port is None else port
     shown = f"[{new_host}]" if ":" in new_host else new_host
     server = config.server if workers is None else structs.replace(config.server, workers=workers)
-    return structs.replace(config, listen=f"{shown}:{new_port}", server=server)
+    wanted = structs.replace(config, listen=f"{shown}:{new_port}", server=server)
+    if (why := uncounted(wanted)) is not None:
+        raise click.ClickException(f"state.hot: {why}")
+    return wanted
 
 
 def _check_host(config: Config, host: str | None, insecure: bool) -> None:
@@ -196,6 +201,11 @@ def _say(config: Config, listening: socket.socket) -> None:
     host, port = listening.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     log.info("trunkline listens on %s (auth: %s)", url, config.auth)
+    if config.server.workers > 1 and config.state.hot == "memory://":
+        log.warning(
+            "%d workers, and no Redis in state.hot: each admits its share of the limits that keys have",
+            config.server.workers,
+        )
     if not config.providers:
         log.info(
             "no provider is configured, so the built-in simulator answers: %s/v1/models lists its models, sim/…. "

@@ -14,6 +14,7 @@ from trunkline.config.problems import Path, did_you_mean
 from trunkline.config.provider_checks import PROVIDER_CHECKS
 from trunkline.config.read import Reading
 from trunkline.config.schema import Config, is_loopback, split_address
+from trunkline.core.redis_url import locate_redis
 from trunkline.policy.conditions import Condition
 from trunkline.stages.routing.settings import ModelSettings
 
@@ -28,7 +29,6 @@ _MODEL_NAME = re.compile(r"[^\s/]{1,256}")
 _AFFINITY = re.compile(r"session|prefix|key|header:[A-Za-z0-9-]{1,64}")
 _CLIENTS = ("lean", "general")
 _DURABLE = ("sqlite", "postgresql")
-_HOT = ("redis", "rediss")
 
 
 def check(config: Config, reading: Reading, *, insecure: bool) -> None:
@@ -181,13 +181,36 @@ def _reaches(models: dict[str, ModelSettings], start: str, goal: str) -> bool:
 
 def _state(config: Config, _: Reading) -> Found:
     hot, durable = config.state.hot, config.state.durable
-    if hot != "memory://" and hot.scheme not in _HOT:
-        yield ("state", "hot"), 'expected "memory://" or a URL that begins with redis:// or rediss://'
+    if hot != "memory://":
+        yield from ((("state", "hot"), fault) for fault in _redis_faults(hot))
     if durable is None:
         if config.auth == "required":
             yield ("state", "durable"), "`auth: required` needs a database for its keys; name one, or set `auth: open`"
     elif durable.scheme not in _DURABLE:
         yield ("state", "durable"), "expected a URL that begins with sqlite:/// or postgresql://"
+
+
+def _redis_faults(url: str) -> Iterator[str]:
+    try:
+        locate_redis(url)
+    except ValueError as error:
+        yield str(error)
+
+
+def uncounted(config: Config) -> str | None:
+    """Why the limits of this configuration cannot be kept with as many workers, if they cannot."""
+    limited = config.limits or any(team.limits for team in config.teams.values())
+    if config.server.workers == 1 or config.state.hot != "memory://" or not limited:
+        return None
+    return (
+        f"{config.server.workers} workers that count each for itself cannot keep limits: name a Redis, such as "
+        "redis://127.0.0.1:6379, or serve with one worker"
+    )
+
+
+def _workers(config: Config, _: Reading) -> Found:
+    if (why := uncounted(config)) is not None:
+        yield ("state", "hot"), why
 
 
 def _transport(config: Config, _: Reading) -> Found:
@@ -198,5 +221,5 @@ def _transport(config: Config, _: Reading) -> Found:
 
 CHECKS: tuple[Check, ...] = (
     _listen, _secrets, _provider_names, *PROVIDER_CHECKS, _urls, _offered, _model_names, _targets, _choices, _fallbacks,
-    _state, _transport, *LIMIT_CHECKS,
+    _state, _workers, _transport, *LIMIT_CHECKS,
 )  # fmt: skip

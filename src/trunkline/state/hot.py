@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from typing import Any, Protocol
 
+from trunkline.core.redis_url import locate_redis
 from trunkline.core.stores import Counters, Hints
 from trunkline.policy.affinity import Affinities, MemoryAffinities
 from trunkline.policy.outage import RedisSettings
@@ -84,7 +85,6 @@ class RedisHot:
         from trunkline.state.redis.counters import RedisCounters
         from trunkline.state.redis.debts import Debts
         from trunkline.state.redis.hints import RedisHints
-        from trunkline.state.redis.location import locate_redis
 
         self._client = client = RedisClient(locate_redis(url), settings, workers)
         self._alone = Alone(MemoryCounters, lambda: client.processes)

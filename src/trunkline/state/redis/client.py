@@ -16,11 +16,11 @@ from typing import Any
 
 from msgspec import Struct
 
+from trunkline.core.redis_url import RedisLocation
 from trunkline.core.stores import StoreError, StoreUnavailable
 from trunkline.policy.outage import RedisSettings, StoreBreaker
 from trunkline.state.redis.connection import Connection, RedisError, RedisLate, RedisLost
 from trunkline.state.redis.finding import Finder
-from trunkline.state.redis.location import RedisLocation
 from trunkline.state.redis.scripts import read_scripts
 
 log = logging.getLogger(__name__)

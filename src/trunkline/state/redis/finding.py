@@ -12,10 +12,10 @@ import ssl
 from collections.abc import Callable
 from typing import Any
 
+from trunkline.core.redis_url import Address, Login, RedisLocation
 from trunkline.core.stores import StoreError
 from trunkline.state.location import StateError
 from trunkline.state.redis.connection import Connection, RedisError, RedisLost
-from trunkline.state.redis.location import Address, Login, RedisLocation
 
 PATIENCE = 1.0
 """Seconds for one server to take the connection and greet."""

@@ -13,9 +13,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 from msgspec import Struct
 
 from trunkline.core.secret import MASK
-from trunkline.state.location import StateError
 
-SETTING = "state.hot"
 EXAMPLES = (
     "use redis://user:password@host:6379/0, redis+sentinel://host:26379,host:26379/service or "
     "redis+cluster://host:6379,host:6379; rediss… for TLS"
@@ -57,11 +55,11 @@ class RedisLocation(Struct, frozen=True, kw_only=True):
 
 
 def locate_redis(url: str) -> RedisLocation:
-    """Read a Redis URL. Raises `StateError`, which names the setting, shows no password and says how to write it."""
+    """Read a Redis URL. Raises ValueError, which shows no password and says how to write it."""
     parts = urlsplit(url)
     base, _, suffix = parts.scheme.partition("+")
     if base not in ("redis", "rediss") or suffix not in MODES:
-        raise StateError(f"{SETTING}: the scheme {parts.scheme!r} is not known; {EXAMPLES}")
+        raise ValueError(f'"memory://" or a Redis is expected; {EXAMPLES}')
     mode = MODES[suffix]
     options = _options(parts.query)
     user, hosts = _authority(parts, mode)
@@ -85,9 +83,9 @@ def _options(query: str) -> dict[str, str]:
     options = dict(parse_qsl(query))
     for name in options:
         if name not in OPTIONS:
-            raise StateError(f"{SETTING}: there is no option {name!r}; known: {', '.join(OPTIONS)}")
+            raise ValueError(f"there is no option {name!r}; known: {', '.join(OPTIONS)}")
     if ("cert" in options) != ("key" in options):
-        raise StateError(f"{SETTING}: cert and key belong together; give both or none")
+        raise ValueError("cert and key belong together; give both or none")
     return options
 
 
@@ -95,10 +93,10 @@ def _authority(parts: SplitResult, mode: Mode) -> tuple[Login, tuple[Address, ..
     credentials, at, hosts = parts.netloc.rpartition("@")
     user, _, password = credentials.partition(":")
     if at and not password:
-        raise StateError(f"{SETTING}: there is a user and no password; {EXAMPLES}")
+        raise ValueError(f"there is a user and no password; {EXAMPLES}")
     found = tuple(_address(each, PORTS[mode]) for each in hosts.split(","))
     if len(found) > MAX_HOSTS:
-        raise StateError(f"{SETTING}: at most {MAX_HOSTS} hosts")
+        raise ValueError(f"at most {MAX_HOSTS} hosts")
     return Login(unquote(user), unquote(password)), found
 
 
@@ -108,7 +106,7 @@ def _address(text: str, default: int) -> Address:
     host, _, port = (text, "", str(default)) if bare else text.rpartition(":")
     host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     if not host or "[" in host or not (port.isascii() and port.isdigit()) or not 0 < int(port) <= 65_535:
-        raise StateError(f"{SETTING}: each host is a name or an address, with a port from 1 to 65535; {EXAMPLES}")
+        raise ValueError(f"each host is a name or an address, with a port from 1 to 65535; {EXAMPLES}")
     return host, int(port)
 
 
@@ -118,12 +116,12 @@ def _path(path: str, mode: Mode) -> tuple[str, int]:
     service = ""
     if mode == "sentinel":
         if not steps:
-            raise StateError(f"{SETTING}: the path names what the sentinels watch; {EXAMPLES}")
+            raise ValueError(f"the path names what the sentinels watch; {EXAMPLES}")
         service = steps.pop(0)
     if mode == "cluster" and steps not in ([], ["0"]):
-        raise StateError(f"{SETTING}: a cluster has no database but 0; end the URL with the hosts")
+        raise ValueError("a cluster has no database but 0; end the URL with the hosts")
     if len(steps) > 1 or any(not (step.isascii() and step.isdigit() and len(step) < 5) for step in steps):
-        raise StateError(f"{SETTING}: the path ends with the number of a database, such as /0; {EXAMPLES}")
+        raise ValueError(f"the path ends with the number of a database, such as /0; {EXAMPLES}")
     return service, int(steps[0]) if steps else 0
 
 
