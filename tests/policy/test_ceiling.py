@@ -2,79 +2,92 @@
 
 from __future__ import annotations
 
+import pytest
+
 from trunkline.policy.ceiling import CALM, SLICE, Ceiling, ConcurrencySettings
 
 USUAL = 0.2
+BY_LATENCY = ConcurrencySettings(latency=True)
 
 
-def slices(ceiling: Ceiling, start: float, count: int, pending: int, begun: float, overloaded: bool = False) -> float:
-    """So many slices, with so many calls in work (or what the ceiling lets), whose streams begin after so long."""
-    now = start
+def slices(
+    ceiling: Ceiling, count: int, pending: int, *, start: float = 0.0, refused: float = 0.0, begun: float = USUAL
+) -> float:
+    """So many slices, with so many calls in work or what the ceiling lets: that share of them is refused, the others
+    begin after so long. Returns the end."""
+    now, debt = start, 0.0
     for _ in range(count):
         at_once = pending if ceiling.limit is None else min(pending, ceiling.limit)
         ceiling.began(at_once)
-        for _ in range(20):
-            ceiling.answered(begun, at_once, USUAL, now)
-        if overloaded:
-            ceiling.overloaded(at_once, USUAL, now)
+        for number in range(100):
+            debt += refused
+            if debt < 1.0:
+                ceiling.answered(begun)
+            ceiling.ended(debt >= 1.0, at_once, USUAL, now + number / 101)
+            debt -= debt >= 1.0
         now += SLICE
-        ceiling.answered(begun, at_once, USUAL, now)
     return now
 
 
-def test_there_is_none_as_long_as_answers_begin_in_time() -> None:
+@pytest.mark.parametrize("refused", [0.0, 0.01, 0.05])
+def test_there_is_none_as_long_as_few_are_refused(refused: float) -> None:
     ceiling = Ceiling(ConcurrencySettings())
-    slices(ceiling, 0.0, 60, 500, USUAL * 1.5)
+    slices(ceiling, 60, 500, refused=refused)
     assert ceiling.limit is None
 
 
-def test_late_answers_lower_it_to_the_floor_and_not_below() -> None:
-    ceiling = Ceiling(ConcurrencySettings(floor=16))
-    now = slices(ceiling, 0.0, 3, 100, USUAL * 4)
-    assert ceiling.limit is not None
-    assert 16 < ceiling.limit < 80
-    slices(ceiling, now, 40, 100, USUAL * 4)
-    assert ceiling.limit == 16
-
-
-def test_refusals_for_overload_lower_it_by_a_quarter_a_slice() -> None:
+@pytest.mark.parametrize(("refused", "least", "most"), [(0.3, 25, 60), (0.6, 16, 20), (1.0, 16, 20), (0.15, 120, 200)])
+def test_it_comes_to_rest_where_refusals_and_growth_are_equal(refused: float, least: int, most: int) -> None:
     ceiling = Ceiling(ConcurrencySettings())
-    slices(ceiling, 0.0, 1, 100, USUAL, overloaded=True)
-    assert ceiling.limit == 75
+    slices(ceiling, 120, 1000, refused=refused)
+    assert ceiling.limit is not None
+    assert least <= ceiling.limit <= most
+
+
+def test_it_is_set_below_what_was_in_work() -> None:
+    ceiling = Ceiling(ConcurrencySettings())
+    slices(ceiling, 1, 200, refused=0.4)
+    assert ceiling.limit == 160
 
 
 def test_few_calls_are_never_too_many() -> None:
     ceiling = Ceiling(ConcurrencySettings(floor=16))
-    slices(ceiling, 0.0, 20, 16, USUAL * 10, overloaded=True)
-    assert ceiling.limit is None
-
-
-def test_a_few_late_answers_say_nothing() -> None:
-    ceiling = Ceiling(ConcurrencySettings())
-    ceiling.began(100)
-    for number in range(9):
-        ceiling.answered(5.0, 100, USUAL, number / 10)
-    ceiling.answered(5.0, 100, USUAL, 2.0)
+    slices(ceiling, 20, 16, refused=1.0)
     assert ceiling.limit is None
 
 
 def test_it_grows_by_its_root_while_it_is_used_and_is_lifted_when_it_is_not() -> None:
     ceiling = Ceiling(ConcurrencySettings())
-    now = slices(ceiling, 0.0, 2, 100, USUAL * 4)
+    now = slices(ceiling, 20, 200, refused=0.4)
     lowered = ceiling.limit
     assert lowered is not None
-    now = slices(ceiling, now, 1, 100, USUAL)
-    assert ceiling.limit == lowered + int(lowered**0.5)
-    now = slices(ceiling, now, 20, 100, USUAL)
+    now = slices(ceiling, 2, 200, start=now)
     assert ceiling.limit is not None
-    assert ceiling.limit > 150
-    slices(ceiling, now, CALM + 1, 20, USUAL)
+    assert ceiling.limit > lowered
+    now = slices(ceiling, 25, 200, start=now)
+    assert ceiling.limit >= 200
+    slices(ceiling, CALM + 2, 20, start=now)
+    assert ceiling.limit is None
+
+
+def test_late_answers_are_no_sign_unless_that_is_wanted() -> None:
+    plain, wanted = Ceiling(ConcurrencySettings()), Ceiling(BY_LATENCY)
+    for ceiling in (plain, wanted):
+        slices(ceiling, 40, 100, begun=USUAL * 4)
+    assert plain.limit is None
+    assert wanted.limit is not None
+    assert 16 <= wanted.limit <= 20
+
+
+def test_some_delay_is_no_queue() -> None:
+    ceiling = Ceiling(BY_LATENCY)
+    slices(ceiling, 40, 100, begun=USUAL * 1.8)
     assert ceiling.limit is None
 
 
 def test_what_was_learned_does_not_outlast_a_long_silence() -> None:
     ceiling = Ceiling(ConcurrencySettings())
-    now = slices(ceiling, 0.0, 2, 100, USUAL * 4)
+    now = slices(ceiling, 2, 100, refused=0.5)
     ceiling.lapse(now + 5.0)
     assert ceiling.limit is not None
     ceiling.lapse(now + CALM * SLICE + 5.0)
@@ -82,6 +95,6 @@ def test_what_was_learned_does_not_outlast_a_long_silence() -> None:
 
 
 def test_it_can_be_switched_off() -> None:
-    ceiling = Ceiling(ConcurrencySettings(adaptive=False))
-    slices(ceiling, 0.0, 10, 100, USUAL * 10, overloaded=True)
+    ceiling = Ceiling(ConcurrencySettings(adaptive=False, latency=True))
+    slices(ceiling, 10, 100, refused=1.0, begun=USUAL * 10)
     assert ceiling.limit is None

@@ -30,8 +30,8 @@ SPREAD = 0.1
 """A rest is drawn up to so much longer than was asked for: not all come back in the same moment."""
 UNREACHABLE = "upstream_unreachable"
 """The error that is about a provider rather than about one of its models."""
-LONGEST_OVERLOAD = 30.0
-"""Seconds: what a provider that says it is overloaded may ask for."""
+LONGEST_PAUSE_ASKED = 30.0
+"""Seconds: what a provider whose failures put it out may ask for."""
 
 HealthState = Literal["well", "out", "on trial", "returning", "resting"]
 
@@ -119,9 +119,8 @@ class Standing:
         if stream:
             self.waiting -= 1
             self._progress = now
-            digest = self.first_byte
-            digest.add(begun, now)
-            self.ceiling.answered(begun, self.pending, digest.usual, now)
+            self.first_byte.add(begun, now)
+            self.ceiling.answered(begun)
         else:
             self.whole.add(begun, now)
         slow = "" if begun < LEAST_SLOW else self._slow(begun, stream)
@@ -138,6 +137,7 @@ class Standing:
             self.latency.observe(outcome, now)
         if self.headroom is not None:
             self.headroom.ended(outcome, now)
+        self.ceiling.ended(outcome.error == "overloaded", self.pending, self.first_byte.usual, now)
         effect = outcome.effect
         if effect == "good":
             self.successes += 1
@@ -230,12 +230,9 @@ class Standing:
 
     def _bad(self, outcome: Outcome, start: float, now: float) -> None:
         words = outcome.code or outcome.error or ""
-        if outcome.error == "overloaded":
-            self.ceiling.overloaded(self.pending + 1, self.first_byte.usual, now)
+        if self.breaker.ended(start, now, words, outcome.begun is not None):
             if outcome.retry_after:
-                self._until(now, min(outcome.retry_after, LONGEST_OVERLOAD), f"{words}, and it asks for this time")
-        changed = self.breaker.ended(start, now, words, outcome.begun is not None)
-        if changed:
+                self.breaker.until = max(self.breaker.until, now + min(outcome.retry_after, LONGEST_PAUSE_ASKED))
             self._changed(now)
         if outcome.code == UNREACHABLE:
             self._provider.unreached += 1
