@@ -218,16 +218,18 @@ class Gateway:
         if config.simulates and self._simulator is None:
             self._simulator, self._simulator_close = await _simulator()
         plane = await asyncio.to_thread(plane_of, config, self._simulator)
+        routes, planner = self._routes(plane), self._planner(plane)
+        # Nothing from here on may fail: what is half new is worse than what is old.
         before, self.plane = self.plane, plane
-        self.routing.take(self._routes(plane), config.routing, plane.directory.offer)
+        self.routing.take(routes, config.routing, plane.directory.offer)
         self.board.configure(config.routing.health, config.routing.concurrency)
         self.auth.capture = config.ledger.capture
-        self.admission.use(self._planner(plane), config.admission)
+        self.admission.use(planner, config.admission)
         self.idempotency.take(config.idempotency)
         self._rank(config)
-        await self._upstream.keep(plane.providers.values())
         if config.log != before.config.log:
             configure(config.log)
+        await self._upstream.keep(plane.providers.values())
         self.hot.hints.publish("config", "")
 
     def _rank(self, config: Config) -> None:

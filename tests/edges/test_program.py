@@ -207,6 +207,50 @@ async def test_two_workers_serve_and_a_killed_one_comes_back(tmp_path: Path) -> 
     assert not any((tmp_path / "state" / "journal").glob("*.jsonl"))
 
 
+async def test_workers_share_one_sqlite_file(tmp_path: Path) -> None:
+    """Keys made and disabled by one are known to all within a moment, and each call has its one entry."""
+    admin = {"authorization": "Bearer an-admin-key-of-some-length"}
+    sections = {"auth": "required", "admin_key": "an-admin-key-of-some-length"}
+    async with (
+        Upstream(whole(OPENAI.answer)) as up,
+        child(tmp_path, one_target(up.url, **sections), "--workers", "3") as run,
+    ):
+        assert any("3 workers share one SQLite file" in line for line in run.said)
+
+        async def made(name: str) -> str:
+            answer = await ask(run.port, "/admin/v1/keys", {"name": name}, admin)
+            while answer.status == 503:  # this one has not opened the database yet
+                await asyncio.sleep(0.05)
+                answer = await ask(run.port, "/admin/v1/keys", {"name": name}, admin)
+            assert answer.status == 201, answer.body
+            return str(answer.json["secret"])
+
+        async def asked(secret: str) -> int:
+            given = {"authorization": f"Bearer {secret}"}
+            return (await ask(run.port, OPENAI.path, OPENAI.ask("up/m"), given)).status
+
+        async def all_say(secret: str, status: int) -> None:
+            loop = asyncio.get_running_loop()
+            deadline = loop.time() + 20
+            while {await asked(secret) for _ in range(24)} != {status}:
+                assert loop.time() < deadline
+                await asyncio.sleep(0.05)
+
+        secrets = await asyncio.gather(*(made(f"key-{number}") for number in range(6)))
+        for secret in secrets:
+            await all_say(secret, 200)
+        before = await asyncio.gather(*(asked(secret) for secret in secrets for _ in range(10)))
+        assert set(before) == {200}
+        await ask(run.port, "/admin/v1/keys/key-0", {"disabled": True}, admin, "PATCH")
+        await all_say(secrets[0], 401)
+        answered = len(up.asked)
+        run.signal(signal.SIGTERM)
+        assert await run.ended() == 0
+    entries = shipped(tmp_path)
+    assert len({entry.id for entry in entries}) == len(entries)
+    assert len([entry for entry in entries if entry.status == 200]) == answered
+
+
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the workers in /proc")
 async def test_a_second_signal_reaches_the_workers(tmp_path: Path) -> None:
     sections = one_target("http://127.0.0.1:9", server={"drain_timeout": 60.0})

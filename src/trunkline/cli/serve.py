@@ -97,6 +97,8 @@ def _supervise(config: Config, source: FileSource, listening: socket.socket, ins
         command = [sys.executable, "-m", "trunkline", "serve", *worker]
         command += ["--config", str(source.path)] if source.path is not None else []
         command += ["--insecure"] if insecure else []
+        # What the others do is counted on: limits are shared out among as many.
+        command += ["--workers", str(config.server.workers)]
         supervise(command, listening, config.server.workers, config.server.drain_timeout)
 
 
@@ -201,6 +203,12 @@ def _say(config: Config, listening: socket.socket) -> None:
     host, port = listening.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     log.info("trunkline listens on %s (auth: %s)", url, config.auth)
+    if config.server.workers > 1 and config.state.durable is not None and config.state.durable.scheme == "sqlite":
+        log.info(
+            "%d workers share one SQLite file: keys and ledger are the same for all, on this machine and a local disk; "
+            "several machines need PostgreSQL",
+            config.server.workers,
+        )
     if config.server.workers > 1 and config.state.hot == "memory://":
         log.warning(
             "%d workers, and no Redis in state.hot: each admits its share of the limits that keys have",

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -73,6 +73,11 @@ class Lessons:
         lessons.append(Lesson(refused, now + LIFETIME))
         if len(self._known) > MAX_TARGETS:
             self._known.popitem(last=False)
+
+    def keep(self, providers: Collection[str]) -> None:
+        """Forget what was learned of all other providers."""
+        for key in [key for key in self._known if key[0].partition("/")[0] not in providers]:
+            del self._known[key]
 
     def shown(self) -> Mapping[str, list[dict[str, Any]]]:
         """What is known of each target, for people."""

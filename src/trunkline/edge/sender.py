@@ -80,7 +80,7 @@ class Sender:
             response.close()
             raise
         if self._blamed and provider.identity in self._blamed:
-            self._wallet(provider).praise(call)
+            self._praise(call, provider)
         return response
 
     def credentials(self) -> list[dict[str, Any]]:
@@ -102,14 +102,18 @@ class Sender:
             response.close()
         return data
 
-    async def keep(self, providers: Iterable[Provider]) -> None:
-        """The configuration has these providers now. What is open for others is closed once nobody uses it."""
-        self._known = frozenset(each.identity for each in providers)
+    async def keep(self, providers: Iterable[Provider]) -> frozenset[str]:
+        """The configuration has these providers now. What is open for others is closed once nobody uses it. The names
+        of those that were asked before and are as they were."""
+        rows = {each.identity: each.name for each in providers}
+        same = frozenset(rows[identity] for identity in self._origins.keys() & rows.keys())
+        self._known = frozenset(rows)
         self._origins = {key: origin for key, origin in self._origins.items() if key in self._known}
         self._blamed &= self._known
         self._leaving = self._wallets.keys() - self._known
         for identity in [*self._leaving]:
             await self._left(identity)
+        return same
 
     async def aclose(self) -> None:
         """No credential is renewed any more."""
@@ -120,6 +124,12 @@ class Sender:
         """A provider of one fixed key has refused."""
         if not provider.credentials and self._wallet(provider).blame(call, error):
             self._blamed.add(provider.identity)
+
+    def _praise(self, call: Call, provider: Provider) -> None:
+        wallet = self._wallet(provider)
+        wallet.praise(call)
+        if not wallet.held:
+            self._blamed.discard(provider.identity)
 
     async def _left(self, identity: str) -> None:
         """Close a wallet that has no provider any more, unless it is in use."""

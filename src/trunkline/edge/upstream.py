@@ -51,8 +51,9 @@ class Upstream:
         return self._sender.barred(target)
 
     async def keep(self, providers: Iterable[Provider]) -> None:
-        """The configuration has these providers now, and no others."""
-        await self._sender.keep(providers)
+        """The configuration has these providers now, and no others. What was learned of others, or of one whose row
+        has changed, is forgotten."""
+        self.lessons.keep(await self._sender.keep(providers))
 
     async def aclose(self) -> None:
         """No credential is renewed any more."""

@@ -105,6 +105,11 @@ class Wallet:
             log.warning(told, label, target.name, error.code, seconds, extra=facts)
         return True
 
+    @property
+    def held(self) -> bool:
+        """Whether anything is known against any of its credentials."""
+        return next(self._rotation.held(), None) is not None
+
     def barred(self, model: str) -> str | None:
         """Why no credential may be used for this model at the moment; None: one may."""
         now = _now()
