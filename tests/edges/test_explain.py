@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 from contextlib import AsyncExitStack
@@ -11,9 +12,11 @@ from typing import Any
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 
-from tests.running import Running, running
+from tests.running import Running, running, write_config
 from tests.talking import Answer, ask, connected, request
+from trunkline.cli.explain import explain
 from trunkline.edge.dry import Described
 from trunkline.sim.server import start
 from trunkline.sim.settings import Settings
@@ -111,6 +114,49 @@ async def test_it_needs_the_admin_key(tmp_path: Path) -> None:
         assert (await ask(run.port, "/admin/v1/explain", {"body": hello("smart")})).status == 401
         assert (await ask(run.port, "/admin/v1/explain", None, AS_ADMIN)).status == 405
         assert (await ask(run.port, "/admin/v1/explain/x", {}, AS_ADMIN)).status == 404
+
+
+# ── The command ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_the_command_asks_the_running_gateway(tmp_path: Path) -> None:
+    async with running(tmp_path, two(strategy="least_busy")) as run:
+        options = ["--url", run.url, "--admin-key", ADMIN]
+        table = await asyncio.to_thread(CliRunner().invoke, explain, ["-m", "smart", "-p", "hello", *options])
+        body = tmp_path / "request.json"
+        body.write_text(json.dumps(hello("smart", max_tokens=5)))
+        anthropic = [str(body), "--path", "/v1/messages", "-H", "x-team: a", "--tag", "t", "--json", *options]
+        shown = await asyncio.to_thread(CliRunner().invoke, explain, anthropic)
+        wrong = await asyncio.to_thread(CliRunner().invoke, explain, ["-m", "smrt", "-p", "hello", *options])
+    assert table.exit_code == shown.exit_code == 0
+    assert "smart goes to sim/sim-" in table.output
+    assert "(least_busy); if it fails, sim/sim-" in table.output
+    assert json.loads(shown.output)["strategies"] == {"smart": ["least_busy"]}
+    assert wrong.exit_code == 1
+    assert "Did you mean 'smart'?" in wrong.output
+
+
+def test_offline_it_goes_by_the_configuration(tmp_path: Path) -> None:
+    path = write_config(tmp_path, two(tier=1, strategy="cost"))
+    result = CliRunner().invoke(explain, ["--offline", "-m", "smart", "-p", "hi", "-c", str(path)])
+    assert result.exit_code == 0, result.output
+    assert "smart goes to sim/sim-small (it comes first); if it fails, sim/sim-large." in result.output
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ([], "Give either a FILE"),
+        (["-p", "hello"], "A --prompt needs a --model"),
+        (["-p", "x", "-m", "m", "-H", "nothing"], "expected NAME: VALUE"),
+        (["--offline", "-p", "x", "-m", "m", "--key", "k"], "leave out --key or --offline"),
+        (["-p", "x", "-m", "m", "--url", "http://127.0.0.1:9", "--admin-key", "k"], "No gateway answers"),
+    ],
+)
+def test_what_the_command_cannot_do_it_says(options: list[str], words: str) -> None:
+    result = CliRunner().invoke(explain, options)
+    assert result.exit_code != 0
+    assert words in result.output
 
 
 # ── A thousand decisions ───────────────────────────────────────────────────────────────────────────────────────────

@@ -18,6 +18,7 @@ COMMANDS = {
     "keys": ("trunkline.cli.keys:keys", "Make and manage the keys that callers use."),
     "usage": ("trunkline.cli.usage:usage", "Tokens and money by model, key or day."),
     "models": ("trunkline.cli.models:models", "What is known of each model: limits, modalities, tools, reasoning."),
+    "explain": ("trunkline.cli.explain:explain", "Where a call would go, and why, without sending it."),
     "health": ("trunkline.cli.health:health", "Who is left out at the moment, why, and until when."),
     "probe": ("trunkline.cli.probe:probe", "Ask a live target, with small real requests, what it takes."),
     "sim": ("trunkline.cli.sim:sim", "Run the simulator: a provider that costs nothing and fails on cue."),
