@@ -27,6 +27,7 @@ from trunkline.edge.transport.base import TransportSettings
 from trunkline.policy.outage import RedisSettings
 from trunkline.providers.catalog_facts import Facts
 from trunkline.providers.settings import CredentialEntry, ProviderSettings
+from trunkline.stages.admission.settings import AdmissionSettings, LimitSettings, TeamSettings
 from trunkline.stages.conversation.settings import ResponsesSettings
 from trunkline.stages.routing.settings import (
     AffinitySettings,
@@ -49,6 +50,9 @@ SECTIONS: tuple[tuple[str, type[msgspec.Struct]], ...] = (
     ("`models.NAME.affinity`", AffinitySettings),
     ("`models.NAME.retry`", RetrySettings),
     ("`routing`", RoutingSettings),
+    ("`limits[]`", LimitSettings),
+    ("`teams.NAME`", TeamSettings),
+    ("`admission`", AdmissionSettings),
     ("`catalog.MODEL`", Facts),
     ("`state`", StateSettings),
     ("`state.redis`", RedisSettings),

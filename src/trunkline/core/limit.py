@@ -8,7 +8,6 @@ nano-dollars; milliseconds since the epoch, by the store's own clock.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from msgspec import Struct
@@ -96,7 +95,7 @@ class Refusal(Struct, frozen=True):
 
 
 class Standing(Struct, frozen=True):
-    """How a call found one of its limits, for the header fields that tell it."""
+    """How a caller stands with a limit."""
 
     want: Want
     left: int
@@ -108,6 +107,11 @@ class Standing(Struct, frozen=True):
 class Allowance(Protocol):
     """What a call may use, from its admission to its end."""
 
+    @property
+    def grant(self) -> Grant:
+        """What it was given when it was admitted."""
+        ...
+
     async def extend(self) -> bool:
         """Take once more what one attempt may use, for one that comes on top (a hedge, the continuation of an answer
         that broke off). False where it does not fit: then it must not be made."""
@@ -115,8 +119,4 @@ class Allowance(Protocol):
 
     def settle(self, entry: Entry) -> None:
         """The call has come to its end, and this was its use. Once; never raises."""
-        ...
-
-    def standings(self) -> Sequence[Standing]:
-        """The limits that the call met, as they were after its admission."""
         ...

@@ -6,61 +6,60 @@ Anthropic:  anthropic-ratelimit-requests-{limit,remaining,reset}, the reset as a
 others:     ratelimit-policy, ratelimit (draft-ietf-httpapi-ratelimit-headers-10): their own services say nothing
 
 Of several limits of one kind the one with the least left is told. Money and concurrency have no such fields; what
-refused a call is in `x-trunkline-limit`, whatever it was.
+refused a call is in `x-trunkline-limit`, whatever it was. Most of a field is the same for all calls of a kind, so it is
+laid out once.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+
+from msgspec import Struct
 
 from trunkline.core.call import Headers
 from trunkline.core.errors import BudgetExceeded, LimitExceeded
-from trunkline.core.limit import Dimension, Standing
+from trunkline.core.limit import Dimension, Grant, Standing, Want
 from trunkline.dialects.base import Dialect
 from trunkline.edge.printable import printable
+from trunkline.policy.quota import reset_of
 from trunkline.policy.rules import shown
 
 LONGEST_RETRY = 60.0
 """Seconds: OpenAI's and Anthropic's SDKs wait no longer than that of themselves, and would come again in vain."""
+MAX_LAYOUTS = 10_000
 
 _KINDS: dict[Dimension, str] = {
     "requests": "requests", "tokens": "tokens", "input_tokens": "input-tokens", "output_tokens": "output-tokens",
 }  # fmt: skip
 _NO_RETRY = (b"x-should-retry", b"false")
-_OPENAI = {
-    dimension: tuple(f"x-ratelimit-{part}-{kind}".encode() for part in ("limit", "remaining", "reset"))
-    for dimension, kind in _KINDS.items()
-}
-_ANTHROPIC = {
-    dimension: tuple(f"anthropic-ratelimit-{kind}-{part}".encode() for part in ("limit", "remaining", "reset"))
-    for dimension, kind in _KINDS.items()
-}
+_WARNING = b"x-trunkline-limit-warning"
+
+Tell = Callable[[int, float], Headers]
+"""The fields of one limit: what is left, and the seconds until its reset."""
 
 
-def _openai(standing: Standing) -> Headers:
-    limit, remaining, reset = _OPENAI[standing.want.dimension]
-    return [
-        (limit, b"%d" % standing.want.most),
-        (remaining, b"%d" % standing.left),
-        (reset, _duration(standing.reset)),
-    ]
+def _openai(want: Want) -> Tell:
+    kind = _KINDS[want.dimension].encode()
+    limit = (b"x-ratelimit-limit-" + kind, b"%d" % want.most)
+    remaining, reset = b"x-ratelimit-remaining-" + kind, b"x-ratelimit-reset-" + kind
+    return lambda left, seconds: [limit, (remaining, b"%d" % left), (reset, _duration(seconds))]
 
 
-def _anthropic(standing: Standing) -> Headers:
-    limit, remaining, reset = _ANTHROPIC[standing.want.dimension]
-    moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + standing.reset + 1.0))
-    return [(limit, b"%d" % standing.want.most), (remaining, b"%d" % standing.left), (reset, moment.encode())]
+def _anthropic(want: Want) -> Tell:
+    name = b"anthropic-ratelimit-" + _KINDS[want.dimension].encode()
+    limit = (name + b"-limit", b"%d" % want.most)
+    remaining, reset = name + b"-remaining", name + b"-reset"
+    return lambda left, seconds: [limit, (remaining, b"%d" % left), (reset, _moment(seconds))]
 
 
-def _standard(standing: Standing) -> Headers:
-    want = standing.want
-    policy = f'"{_KINDS[want.dimension]}";q={want.most}'
-    left = f'"{_KINDS[want.dimension]}";r={standing.left};t={standing.reset:.0f}'
-    return [(b"ratelimit-policy", policy.encode()), (b"ratelimit", left.encode())]
+def _standard(want: Want) -> Tell:
+    name = _KINDS[want.dimension].encode()
+    policy = (b"ratelimit-policy", b'"%b";q=%d' % (name, want.most))
+    return lambda left, seconds: [policy, (b"ratelimit", b'"%b";r=%d;t=%d' % (name, left, round(seconds)))]
 
 
-_FAMILIES: dict[str, Callable[[Standing], Headers]] = {
+_FAMILIES: dict[str, Callable[[Want], Tell]] = {
     "openai_chat": _openai,
     "openai_completions": _openai,
     "openai_responses": _openai,
@@ -68,35 +67,78 @@ _FAMILIES: dict[str, Callable[[Standing], Headers]] = {
 }
 
 
-def limit_fields(standings: Sequence[Standing], dialect: Dialect) -> Headers:
+class _Row(Struct, frozen=True):
+    """The limits of one kind: their places in a grant, and how each is told."""
+
+    first: int
+    others: tuple[int, ...]
+    tell: dict[int, Tell]
+
+
+class _Layout(Struct, frozen=True):
+    """What is told of the calls that have these wants. Of a rolling window the reset is always as long, but for a
+    sixtieth."""
+
+    wants: tuple[Want, ...]
+    rows: tuple[_Row, ...]
+    soft: tuple[tuple[int, int, bytes], ...]
+    """Soft limits: place, most, and for people."""
+
+
+_layouts: dict[tuple[int, str], _Layout] = {}
+"""By the identity of the wants, which are made once for a kind of call, and the family."""
+
+
+def limit_fields(grant: Grant, dialect: Dialect) -> Headers:
     """How a call that was let in stands with its limits."""
+    wants = grant.wants
+    layout = _layouts.get((id(wants), dialect.name))
+    if layout is None or layout.wants is not wants:
+        if len(_layouts) >= MAX_LAYOUTS:
+            _layouts.clear()
+        layout = _layouts[id(wants), dialect.name] = _laid_out(wants, dialect)
+    totals = grant.totals
     fields: Headers = []
-    tell = _FAMILIES.get(dialect.name, _standard)
-    tightest: dict[Dimension, Standing] = {}
-    for each in standings:
-        want = each.want
-        if want.soft:
-            if each.left == 0:
-                fields.append((b"x-trunkline-limit-warning", printable(shown(want))))
-            continue
-        known = tightest.get(want.dimension)
-        if want.dimension in _KINDS and (known is None or each.left < known.left):
-            tightest[want.dimension] = each
-    for standing in tightest.values():
-        fields += tell(standing)
+    for row in layout.rows:
+        at = row.first
+        left = wants[at].most - totals[at]
+        for other in row.others:
+            if wants[other].most - totals[other] < left:
+                at, left = other, wants[other].most - totals[other]
+        fields += row.tell[at](left if left > 0 else 0, reset_of(wants[at], grant.at) / 1000)
+    for at, most, name in layout.soft:
+        if totals[at] > most:
+            fields.append((_WARNING, name))
     return fields
+
+
+def _laid_out(wants: tuple[Want, ...], dialect: Dialect) -> _Layout:
+    family = _FAMILIES.get(dialect.name, _standard)
+    rows = []
+    for dimension in _KINDS:
+        places = [at for at, want in enumerate(wants) if want.dimension == dimension and not want.soft]
+        if places:
+            rows.append(_Row(places[0], tuple(places[1:]), {at: family(wants[at]) for at in places}))
+    soft = tuple((at, want.most, printable(shown(want))) for at, want in enumerate(wants) if want.soft)
+    return _Layout(wants, tuple(rows), soft)
 
 
 def refusal_fields(error: LimitExceeded, dialect: Dialect) -> Headers:
     """Which limit refused a call, and whether it is of any use to come again soon."""
-    standing = error.standing
-    fields: Headers = [(b"x-trunkline-limit", printable(shown(standing.want)))]
-    if standing.want.dimension in _KINDS:
-        fields += _FAMILIES.get(dialect.name, _standard)(standing)
+    standing: Standing = error.standing
+    want = standing.want
+    fields: Headers = [(b"x-trunkline-limit", printable(shown(want)))]
+    if want.dimension in _KINDS:
+        fields += _FAMILIES.get(dialect.name, _standard)(want)(standing.left, standing.reset)
     late = error.retry_after is None or error.retry_after > LONGEST_RETRY
     if late or isinstance(error, BudgetExceeded):
         fields.append(_NO_RETRY)
     return fields
+
+
+def _moment(seconds: float) -> bytes:
+    """So many seconds from now, not before that."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + seconds + 1.0)).encode()
 
 
 def _duration(seconds: float) -> bytes:

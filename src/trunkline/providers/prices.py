@@ -12,6 +12,7 @@ from bisect import bisect_left
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
+from itertools import accumulate
 from typing import Any
 
 from msgspec import Struct
@@ -46,10 +47,10 @@ class Rates(Struct, frozen=True):
         whole, rest = divmod(total, _MILLION)
         return whole + (2 * rest > _MILLION or (2 * rest == _MILLION and whole & 1))
 
-    def ceiling(self, input: int, output: int) -> int:
-        """Nano-dollars that no call of so many tokens can exceed, whatever of it is cached."""
-        dearest = max(self.input, self.cache_read, self.cache_write, self.cache_write_1h)
-        return -(-(input * dearest + output * self.output) // _MILLION)
+    @property
+    def dearest(self) -> int:
+        """Of a token of input, whatever of it is cached."""
+        return max(self.input, self.cache_read, self.cache_write, self.cache_write_1h)
 
 
 class Brackets(Struct, frozen=True):
@@ -57,13 +58,22 @@ class Brackets(Struct, frozen=True):
 
     starts: tuple[int, ...]
     rates: tuple[Rates, ...]
+    tops: tuple[tuple[int, int], ...]
+    """The dearest token of input and of output in a bracket and those below it."""
 
     def cost(self, usage: Usage) -> int:
         return self.rates[bisect_left(self.starts, usage.input)].cost(usage)
 
     def ceiling(self, input: int, output: int) -> int:
-        """As that of `Rates`, for at most so much input."""
-        return max(each.ceiling(input, output) for each in self.rates[: bisect_left(self.starts, input) + 1])
+        """Nano-dollars that no call of at most so many tokens can exceed."""
+        dearest, answer = self.tops[bisect_left(self.starts, input)]
+        return -(-(input * dearest + output * answer) // _MILLION)
+
+
+def brackets(starts: tuple[int, ...], rates: tuple[Rates, ...]) -> Brackets:
+    inputs = accumulate((each.dearest for each in rates), max)
+    outputs = accumulate((each.output for each in rates), max)
+    return Brackets(starts, rates, tuple(zip(inputs, outputs, strict=True)))
 
 
 class Priced(Struct, frozen=True):
@@ -174,8 +184,8 @@ class PriceList:
         if isinstance(found.model.prices, list):  # it changes with the hour
             return Priced(exact), date
         starts = _starts(found)
-        brackets = Brackets(starts, tuple(_rates(price, start + 1) for start in (0, *starts)))
-        return Priced(exact, brackets, _sounds(found)), date
+        by_size = brackets(starts, tuple(_rates(price, start + 1) for start in (0, *starts)))
+        return Priced(exact, by_size, _sounds(found)), date
 
     def _usage(self, usage: Usage) -> Any:
         return self._library.Usage(

@@ -74,6 +74,12 @@ class Tally:
         return self.total == 0 and (not self.buckets or self.window is NOW)
 
 
+class Held(Grant):
+    """A grant that knows its tallies. One that has been forgotten meanwhile held nothing any more."""
+
+    tallies: tuple[Tally, ...] = ()
+
+
 class MemoryCounters:
     """`core.stores.Counters`. `clock`: nanoseconds since the epoch, as `time.time_ns` gives them; should it be set
     back, time stands still until it has caught up. For one thread, that of the event loop."""
@@ -82,7 +88,7 @@ class MemoryCounters:
         self._clock = clock
         self._now = 0
         self._tallies: dict[str, Tally] = {}
-        self._leases: dict[int, dict[int, Grant]] = {}
+        self._leases: dict[int, dict[int, Held]] = {}
         """By the moment in which they end, and there by identity."""
         self._tidy_at = 0
         self._waiting: list[str] = []
@@ -97,38 +103,43 @@ class MemoryCounters:
         if now >= self._tidy_at:
             self._tidy(now)
         tallies = []
-        for position, want in enumerate(wants):
+        for want, amount in zip(wants, amounts, strict=True):
             tally = self._tallies.get(want.counter)
             if tally is None:
                 if len(self._tallies) >= MAX_COUNTERS:
-                    return self._full(want, amounts[position], now)
+                    return self._full(want, amount, now)
                 tally = self._tallies[want.counter] = Tally(want.window)
             if now >= tally.until:
                 tally.turn(now)
-            if tally.total + amounts[position] > want.most and not want.soft:
+            if tally.total + amount > want.most and not want.soft:
                 return self._refuse(wants, amounts, now)
             tallies.append(tally)
         for tally, amount in zip(tallies, amounts, strict=True):
             tally.add(amount)
-        grant = Grant(
+        grant = Held(
             wants,
             tuple(amounts),
             tuple([tally.present for tally in tallies]),
             tuple([tally.total for tally in tallies]),
             now,
             lease_end(now, lease),
+            tallies=tuple(tallies),
         )
         self._hold(grant)
         return grant
 
     def settle(self, grant: Grant, used: Sequence[int]) -> None:
+        assert isinstance(grant, Held)
         held = self._let_go(grant)
-        for want, amount, bucket, real in zip(grant.wants, grant.amounts, grant.buckets, used, strict=True):
-            change = real - (amount if held or want.kept else 0)
+        for tally, want, amount, bucket, real in zip(
+            grant.tallies, grant.wants, grant.amounts, grant.buckets, used, strict=True
+        ):
+            change = real - amount if held or want.kept else real
             if change:
-                self._correct(want.counter, bucket, change)
+                tally.correct(bucket, change)
 
     def renew(self, grant: Grant, lease: int) -> None:
+        assert isinstance(grant, Held)
         if self._let_go(grant):
             grant.expires = lease_end(max(self._now, self._clock() // 1_000_000), lease)
             self._hold(grant)
@@ -157,11 +168,6 @@ class MemoryCounters:
             tally.turn(now)
         return tally.total
 
-    def _correct(self, counter: str, bucket: int, change: int) -> None:
-        tally = self._tallies.get(counter)
-        if tally is not None:
-            tally.correct(bucket, change)
-
     # ── Refusals ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _refuse(self, wants: tuple[Want, ...], amounts: Sequence[int], now: int) -> Refusal:
@@ -186,7 +192,7 @@ class MemoryCounters:
 
     # ── Leases ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _hold(self, grant: Grant) -> None:
+    def _hold(self, grant: Held) -> None:
         slot = self._leases.get(grant.expires)
         if slot is None:
             slot = self._leases[grant.expires] = {}
@@ -221,8 +227,8 @@ class MemoryCounters:
             if counter in self._tallies and self._tallies[counter].idle(now):
                 del self._tallies[counter]
 
-    def _give_back(self, grant: Grant) -> None:
+    def _give_back(self, grant: Held) -> None:
         self._let_go(grant)
-        for want, amount, bucket in zip(grant.wants, grant.amounts, grant.buckets, strict=True):
+        for tally, want, amount, bucket in zip(grant.tallies, grant.wants, grant.amounts, grant.buckets, strict=True):
             if not want.kept:
-                self._correct(want.counter, bucket, -amount)
+                tally.correct(bucket, -amount)

@@ -21,7 +21,7 @@ from trunkline.core.stores import Counters, Tariff
 from trunkline.dialects.asked import Asked, asked
 from trunkline.policy.estimate import TOKENS_PER_FILE, weigh
 from trunkline.policy.rules import shown
-from trunkline.stages.admission.granted import Granted
+from trunkline.stages.admission.granted import LEASE, Granted
 from trunkline.stages.admission.plan import Plan, Planner
 from trunkline.stages.admission.refused import refused
 from trunkline.stages.admission.room import Bound, bound_of
@@ -29,8 +29,6 @@ from trunkline.stages.admission.settings import AdmissionSettings
 
 log = logging.getLogger("trunkline.calls")
 
-LEASE = 120_000
-"""Milliseconds after which what a dead process held returns."""
 RENEWAL = 30.0
 """Seconds between renewals."""
 WAIT = 10.0
@@ -88,12 +86,16 @@ class Admission:
             await _until(lambda: self._prices.loaded, "the prices")
         if plan.lasting and not self._seeded():
             await _until(self._seeded, "what was used before the gateway's start")
-        size, amounts = await self._weighed(call, plan)
-        answer = await self.counters.take(plan.wants, [amounts[at] for at in plan.picks], LEASE)
+        size = files = 0
+        if plan.counted:
+            body = call.body
+            size, files = weigh(body) if len(body) <= LARGE else await asyncio.to_thread(weigh, body)
+        amounts = self._amounts(call, plan, size, files)
+        answer = await self.counters.take(plan.wants, amounts, LEASE)
         if not isinstance(answer, Grant):
             self.refusals += 1
             raise refused(answer)
-        call.grant = granted = Granted(plan, answer, size, self.counters, LEASE, self._ended)
+        call.grant = granted = Granted(self, plan, answer, size)
         self._live[id(granted)] = granted
         if not self._renewing:
             self._renew_later()
@@ -103,25 +105,26 @@ class Admission:
 
     # ── How much ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _weighed(self, call: Call, plan: Plan) -> tuple[int, tuple[int, ...]]:
-        """The bytes that the request counts for, and what the call takes: in each dimension, and at its most."""
-        streams = 1 if call.peek is not None and call.peek.stream else 0
+    def _amounts(self, call: Call, plan: Plan, size: int, files: int) -> list[int]:
+        """What the call takes of each want."""
+        peek = call.peek
+        streams = 1 if peek is not None and peek.stream else 0
         if not plan.counted:
-            return 0, (1, 0, 0, 0, 0, 1, streams)
-        body, operation = call.body, call.surface.operation
-        size, files = weigh(body) if len(body) <= LARGE else await asyncio.to_thread(weigh, body)
+            every: tuple[int, ...] = (1, 0, 0, 0, 0, 1, streams)
+            return [every[at] for at in plan.picks]
         said = None
-        if operation in _ANSWERS:
-            said = asked(body, call.surface.dialect.name, call.peek.framing if call.peek is not None else "")
+        if call.surface.operation in _ANSWERS:
+            said = asked(call.body, call.surface.dialect.name, peek.framing if peek is not None else "")
         bound = self._bound(call, plan, said) if plan.bounded else _FREE
         prompt, answer = self._expected(call, plan, size, files, said)
         cost = 0
         if plan.priced and plan.rooms and plan.soft:
             cost = self._prices.ceiling(plan.rooms[0].price_model, call.arrived, prompt, answer) or 0
-        return size, (
+        every = (
             1, prompt, answer, prompt + answer, cost, 1, streams,
             1, bound.input, bound.output, bound.input + bound.output, bound.cost,
         )  # fmt: skip
+        return [every[at] for at in plan.picks]
 
     def _expected(self, call: Call, plan: Plan, size: int, files: int, said: Asked | None) -> tuple[int, int]:
         """Tokens of input and output that the call is likely to use."""
@@ -143,7 +146,7 @@ class Admission:
 
     # ── Afterwards ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _ended(self, granted: Granted, exceeded: int) -> None:
+    def ended(self, granted: Granted, exceeded: int) -> None:
         self._live.pop(id(granted), None)
         self.overruns += exceeded
 

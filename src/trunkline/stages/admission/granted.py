@@ -3,93 +3,93 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from trunkline.core.call import Entry
-from trunkline.core.limit import Grant, Standing
+from trunkline.core.limit import Grant
 from trunkline.core.stores import Counters
-from trunkline.core.usage import Usage
-from trunkline.policy.quota import reset_of
 from trunkline.policy.rules import shown, shown_amount
 from trunkline.stages.admission.plan import Plan
 
 log = logging.getLogger("trunkline.calls")
 
-_NOTHING = Usage()
-Over = Callable[["Granted", int], None]
-"""Told when a call has ended: the call, and how many of its limits it exceeded though it had reserved its most."""
+LEASE = 120_000
+"""Milliseconds after which what a dead process held returns."""
+
+
+class Keeper(Protocol):
+    """Who admitted the call."""
+
+    counters: Counters
+
+    def ended(self, granted: Granted, exceeded: int) -> None:
+        """`exceeded`: how many limits the call went beyond, though it had reserved the most that it could use."""
+        ...
 
 
 class Granted:
     """`core.limit.Allowance`. `size`: bytes of the request, as they count for what is expected of the next."""
 
-    __slots__ = ("_counters", "_lease", "_over", "_plan", "_size", "grants")
+    __slots__ = ("_keeper", "_more", "_plan", "_size", "grant")
 
-    def __init__(self, plan: Plan, grant: Grant, size: int, counters: Counters, lease: int, over: Over) -> None:
+    def __init__(self, keeper: Keeper, plan: Plan, grant: Grant, size: int) -> None:
+        self._keeper = keeper
         self._plan = plan
         self._size = size
-        self._counters = counters
-        self._lease = lease
-        self._over = over
-        self.grants = [grant]
+        self._more: tuple[Grant, ...] = ()
+        """What was taken for attempts on top."""
+        self.grant = grant
 
     async def extend(self) -> bool:
         plan = self._plan
         if not plan.extra:
             return True
-        amounts = [self.grants[0].amounts[at] for at in plan.extra]
-        answer = await self._counters.take(tuple(plan.wants[at] for at in plan.extra), amounts, self._lease)
+        amounts = [self.grant.amounts[at] for at in plan.extra]
+        answer = await self._keeper.counters.take(plan.extra_wants, amounts, LEASE)
         if not isinstance(answer, Grant):
             return False
-        self.grants.append(answer)
+        self._more = (*self._more, answer)
         return True
 
     def renew(self) -> None:
-        for grant in self.grants:
-            self._counters.renew(grant, self._lease)
+        for grant in (self.grant, *self._more):
+            self._keeper.counters.renew(grant, LEASE)
 
     def settle(self, entry: Entry) -> None:
-        plan = self._plan
-        usage = entry.usage or _NOTHING
-        real = (1, usage.input, usage.output, usage.input + usage.output, entry.cost or 0, 0, 0)
-        used = [real[at] for at in plan.dimensions]
-        if len(self.grants) == 1:
-            self._counters.settle(self.grants[0], used)
+        plan, usage = self._plan, entry.usage
+        if usage is None:
+            used = [1 if at == 0 else 0 for at in plan.dimensions]
         else:
-            self._settle_all(used)
-        if entry.usage is not None and not usage.estimated:
-            plan.expectation.learn(self._size, usage.input, usage.output)
-        self._over(self, self._exceeded(used) if plan.bounded else 0)
+            total = usage.input + usage.output
+            real = (1, usage.input, usage.output, total, entry.cost or 0, 0, 0)
+            used = [real[at] for at in plan.dimensions]
+            if not usage.estimated:
+                plan.expectation.learn(self._size, usage.input, usage.output)
+        exceeded = self._exceeded(used) if plan.bounded else 0
+        if self._more:
+            used = self._shared(used)
+        self._keeper.counters.settle(self.grant, used)
+        self._keeper.ended(self, exceeded)
 
-    def _settle_all(self, used: list[int]) -> None:
-        """Each grant is used up before the next one; what is more than all together, or left, is the last one's."""
-        left = dict(zip(self._plan.wants, used, strict=True))
-        for number, grant in enumerate(self.grants):
-            last = number == len(self.grants) - 1
-            shares = []
-            for want, amount in zip(grant.wants, grant.amounts, strict=True):
-                more = not last and self._plan.comes_again(want)
-                share = min(left[want], amount) if more else left[want]
-                left[want] -= share
-                shares.append(share)
-            self._counters.settle(grant, shares)
+    def _shared(self, used: list[int]) -> list[int]:
+        """Settle what was taken on top: each grant is used up before the next one, the last one bears the rest. What
+        is left for the first is returned."""
+        extra, amounts = self._plan.extra, self.grant.amounts
+        first = [min(real, amounts[at]) if at in extra else real for at, real in enumerate(used)]
+        rest = [used[at] - first[at] for at in extra]
+        for number, grant in enumerate(self._more):
+            last = number == len(self._more) - 1
+            shares = rest if last else [min(real, amount) for real, amount in zip(rest, grant.amounts, strict=True)]
+            rest = [real - share for real, share in zip(rest, shares, strict=True)]
+            self._keeper.counters.settle(grant, shares)
+        return first
 
     def _exceeded(self, used: list[int]) -> int:
         """How many limits that must not be exceeded reserved less than what was used."""
-        plan = self._plan
-        first = self.grants[0]
-        broken = 0
-        for at, want in enumerate(plan.wants):
-            reserved = first.amounts[at] * (len(self.grants) if at in plan.extra else 1)
-            if plan.exact[at] and used[at] > reserved:
-                broken += 1
-                amount, held = shown_amount(want.dimension, used[at]), shown_amount(want.dimension, reserved)
-                log.error("a call used %s where at most %s had been expected (%s)", amount, held, shown(want))
-        return broken
-
-    def standings(self) -> Sequence[Standing]:
-        grant = self.grants[0]
-        return [
-            Standing(want, max(0, want.most - total), reset_of(want, grant.at) / 1000)
-            for want, total in zip(grant.wants, grant.totals, strict=True)
-        ]
+        amounts, times = self.grant.amounts, 1 + len(self._more)
+        broken = [at for at in self._plan.bounded if used[at] > amounts[at] * times]
+        for at in broken:
+            want = self._plan.wants[at]
+            amount, held = shown_amount(want.dimension, used[at]), shown_amount(want.dimension, amounts[at] * times)
+            log.error("a call used %s where at most %s had been thought possible (%s)", amount, held, shown(want))
+        return len(broken)

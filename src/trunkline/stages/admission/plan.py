@@ -39,24 +39,19 @@ class Plan(Struct, frozen=True):
     """Of each want, the place of its amount."""
     counted: bool
     """Tokens or money are limited."""
-    bounded: bool
-    """Something must not be exceeded by what a call may use at its most."""
+    bounded: tuple[int, ...]
+    """The places of the wants that take the most that a call can use: they must not be exceeded."""
     priced: bool
     lasting: bool
     """A window is long enough to reach back behind the start of this process."""
     soft: tuple[int, ...]
     """The places of the wants that only warn."""
-    exact: tuple[bool, ...]
-    """Of each want, whether its amount is the most that the call can use."""
     extra: tuple[int, ...]
     """The places of the wants that an attempt on top takes once more: those of tokens and money."""
+    extra_wants: tuple[Want, ...]
     rooms: tuple[Room, ...]
     """What each target of the model takes and costs."""
     expectation: Expectation
-
-    def comes_again(self, want: Want) -> bool:
-        """Whether an attempt on top takes it once more."""
-        return want.dimension in _MEASURED
 
 
 class _Row(Struct, frozen=True):
@@ -112,11 +107,11 @@ class Planner:
             dimensions=dimensions,
             picks=tuple(at + MOST * most for at, most in zip(dimensions, exact, strict=True)),
             counted=bool(extra),
-            bounded=any(exact),
+            bounded=tuple(at for at, most in enumerate(exact) if most),
             priced=_COST in dimensions,
             lasting=any(want.window.name not in _TIMELESS for want in wants),
-            exact=exact,
             extra=extra,
+            extra_wants=tuple(wants[at] for at in extra),
             soft=tuple(at for at, want in enumerate(wants) if want.soft),
             rooms=tuple(map(room_of, targets)),
             expectation=self._expectation(model),

@@ -22,16 +22,18 @@ _UNSEEN = 64
 _UNSEEN_TOOLS = 1024
 """The same with tools or a schema, which providers explain to their models (Anthropic's documentation says up to 530
 tokens for the tools alone)."""
-_TOLD = re.compile(rb'"(?:tools|functions|toolConfig|\w*[sS]chema|output_format|output_config)"')
 
 _SUSPECT = re.compile(
     rb'"(?:image(?:_url)?|input_(?:image|file|audio)|file(?:_id|_url|_data|_uri|Data|Uri|_search|Search)?|document|audio'
     rb"|video(?:_url)?|inline_?[dD]ata|s3Location|cached_?[cC]ontent|conversation|item_reference|prompt"
     rb"|web_(?:search|fetch)\w*|code_?[iEe]\w*|mcp\w*|x_search|retrieval|google_?[SsMm]\w*|url_?[cC]ontext"
-    rb'|enterprise_?[wW]\w*|systemTool)"'
+    rb'|enterprise_?[wW]\w*|systemTool|(tools|functions|toolConfig|\w*[sS]chema|output_(?:format|config)))"'
 )
-"""What a body holds where it may hold, or refer to, more than its bytes, or let somebody else add to them. One look for
-all of it, at what stands in quotation marks, costs as much as a look for two words."""
+"""What a body holds where it may hold, or refer to, more than its bytes, or let somebody else add to them; and, in its
+group, what makes providers add explanations. One look for all of it, at what stands in quotation marks, costs as much
+as a look for one word."""
+_SEARCHING = b"web_search_options"
+"""Chat's one way to such a tool that needs no `type`: all else that is no text has one."""
 _FEEDS = re.compile(
     rb'"type"\s*:\s*"(?:web_search|web_fetch|code_interpreter|code_execution|file_search|mcp|image_generation|x_search'
     rb'|retrieval)|"(?:web_search_options|mcp_servers|google_?[sS]earch\w*|google_?[mM]aps|url_?[cC]ontext'
@@ -110,12 +112,19 @@ _UNPRICED = "no price is known of {}"
 def _text(call: Call) -> tuple[int | None, str]:
     """Tokens that the request can be, None where its bytes do not tell; and why there is no bound at all."""
     body = call.body
-    size = len(body) + (_UNSEEN if _TOLD.search(body) is None else _UNSEEN_TOOLS)
-    if b"\\u00" in body and _ESCAPED.search(body) is not None:
+    size = len(body) + _UNSEEN
+    if b"\\" in body and _ESCAPED.search(body) is not None:
         return None, _FED_WHY
+    if call.peek is not None and call.peek.plain and _SEARCHING not in body:
+        return size, ""
     found = _SUSPECT.search(body)
-    if found is None or (call.surface.operation == "complete" and _SUSPECT.search(body, found.end()) is None):
-        return size, ""  # legacy completions call their text a prompt
+    if found is None:
+        return size, ""
+    words = {each[0] for each in _SUSPECT.finditer(body, found.start()) if each[1] is None}
+    if call.surface.operation == "complete":
+        words.discard(b'"prompt"')  # what legacy completions call their text
+    if not words:
+        return size + _UNSEEN_TOOLS, ""
     return None, _FED_WHY if _FEEDS.search(body) is not None else ""
 
 
