@@ -13,7 +13,7 @@ from typing import Any
 
 KEY = "sk-client-0123456789"
 HELLO: list[Any] = [{"role": "user", "content": "hello there"}]
-AZURE_S_OWN = "answer:prompt_filter_results"
+AZURE_S_OWN = ("answer:prompt_filter_results", "answer:choices[0].content_filter_results")
 """In every whole answer of Azure's, and never in Anthropic's format: told once, by the test of the headers."""
 OPENAI = ("sim", "sim-azure")
 GOOGLE = ("sim-gemini", "sim-vertex")
@@ -68,7 +68,7 @@ class Driver:
         self.headers = headers
         for name, prefix in (("x-trunkline-lost", ""), ("x-trunkline-lost-answer", "answer:")):
             found = [prefix + path for path in headers.get(name, "").split(", ") if path]
-            self.lost += [path for path in found if path not in self.lost and path != AZURE_S_OWN]
+            self.lost += [path for path in found if path not in self.lost and path not in AZURE_S_OWN]
 
     def note_failure(self, error: Exception) -> None:
         name = type(error).__name__

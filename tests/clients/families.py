@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-AZURE_S_OWN = ("prompt_filter_results", "content_filters")
+AZURE_S_OWN = ("prompt_filter_results", "content_filters", *(f"choices[{i}].content_filter_results" for i in range(2)))
 """In every whole answer of Azure's, and in nobody else's format: told once, by the tests of the headers."""
 PNG = "iVBORw0KGgo="
 PDF = "JVBERi0xLjQ="

@@ -265,7 +265,7 @@ async def test_headers(messages: Messages) -> None:
     message = await messages.ask()
     assert messages.headers["request-id"] == message._request_id == messages.headers["x-request-id"]
     assert messages.headers["x-trunkline-target"] == f"{messages.target}/sim-small"
-    lost = "prompt_filter_results" if messages.target == "sim-azure" else None
+    lost = "prompt_filter_results, choices[0].content_filter_results" if messages.target == "sim-azure" else None
     assert messages.headers.get("x-trunkline-lost-answer") == lost
 
 
