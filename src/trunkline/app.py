@@ -19,7 +19,7 @@ from trunkline.config.source import Given, Source
 from trunkline.core.call import Entry, Key
 from trunkline.core.errors import BadRequest, ShuttingDown
 from trunkline.core.pipeline import Handler, stack
-from trunkline.core.stores import Journal, Responses
+from trunkline.core.stores import Journal, KeyAdmin, Responses
 from trunkline.edge import model_pages
 from trunkline.edge.admin import Admin
 from trunkline.edge.admin.config import Configuration
@@ -33,6 +33,7 @@ from trunkline.edge.dry import Described, described_call
 from trunkline.edge.memory import settle
 from trunkline.edge.pages import Health, Metrics
 from trunkline.edge.pressure import Pressure
+from trunkline.edge.probing import Probing
 from trunkline.edge.server import Edge
 from trunkline.edge.transport.base import Transport
 from trunkline.edge.transport.open import open_transport
@@ -41,7 +42,8 @@ from trunkline.policy.standing import Board
 from trunkline.providers.catalog_view import configured
 from trunkline.providers.directory import Directory
 from trunkline.providers.prices import PriceList
-from trunkline.providers.target import Provider
+from trunkline.providers.target import Provider, Target
+from trunkline.stages.abuse import Watch
 from trunkline.stages.admission import Admission
 from trunkline.stages.admission.plan import Planner
 from trunkline.stages.auth import ANYONE, Auth
@@ -62,6 +64,7 @@ from trunkline.state.meters import ProcessMeters
 from trunkline.state.responses_durable import DurableResponses
 from trunkline.state.responses_memory import MemoryResponses
 from trunkline.state.shipper import Shipper
+from trunkline.state.suspension import Suspension
 
 log = logging.getLogger("trunkline")
 
@@ -108,9 +111,14 @@ class Gateway:
         self.board = Board(config.routing.health, config.routing.concurrency, random.random, self.changes)
         self.pressure = Pressure(config.shedding, config.server.workers)
         self.admittance = Admittance(self.pressure.shedding, config.queue.priority, {})
-        self.auth = auth = Auth(self.ring if config.auth == "required" else None, config.ledger.capture, time.time)
+        suspend = Suspension(self._keys, self._keys_changed)
+        self.watch = Watch(config.abuse, config.server.trusted_proxies, time.monotonic, self.meters, suspend)
+        self.auth = auth = Auth(
+            self.ring if config.auth == "required" else None, config.ledger.capture, time.time, self.watch
+        )
 
         self._upstream = upstream = Upstream(self.transport, config.server.ping_interval)
+        self.probing = Probing(upstream.sender, self.transport, self.board, self._targets)
         self.admission = Admission(
             self.hot.counters, self.prices, self._planner(self.plane), config.admission, self._seeded
         )
@@ -126,7 +134,7 @@ class Gateway:
         self.idempotency = Idempotency(config.idempotency, time.monotonic)
         self._rank(config)
         handle = stack(
-            Ledger(journal, self.meters, self.prices, time.monotonic),
+            Ledger(journal, self.watch, self.prices, time.monotonic),
             auth,
             self.idempotency,
             self.conversation,
@@ -149,7 +157,7 @@ class Gateway:
                 "config": Configuration(self.reloader.shown, self._reload),
                 "explain": explained(self.explain, lambda: self.shipper.keys if self.shipper is not None else None),
                 "health": health_of(self._health, self._upstream.credentials, self.changes.shown),
-                "keys": Keys(lambda: self.shipper.keys if self.shipper is not None else None, self._keys_changed),
+                "keys": Keys(self._keys, self._keys_changed),
                 "limits": Limits(self.admission.shown),
                 "models": listed(lambda: configured(self.directory, self._upstream.lessons.shown())),
             },
@@ -201,6 +209,7 @@ class Gateway:
         gateway._converse()
         await gateway.hot.open()
         gateway.pressure.begin()
+        gateway.probing.begin()
         return gateway
 
     def _converse(self) -> None:
@@ -235,6 +244,7 @@ class Gateway:
     def _rank(self, config: Config) -> None:
         """Whose turn it is, where not all can be served at once."""
         self.pressure.take(config.shedding)
+        self.watch.take(config.abuse)
         priorities = {name: team.priority for name, team in config.teams.items() if team.priority is not None}
         self.admittance.take(config.queue.priority, priorities)
         self.routing.waiting.take(config.queue, {name: team.weight for name, team in config.teams.items()})
@@ -242,15 +252,18 @@ class Gateway:
     def _routes(self, plane: Plane) -> Routes:
         return Routes(plane.config.models, plane.own, plane.directory.resolve, self.board, self.prices)
 
-    def _keys_changed(self) -> None:
-        if self.shipper is not None:
-            self.shipper.hurry()
-
     def _planner(self, plane: Plane) -> Planner:
         return Planner(plane.config.limits, plane.config.teams, plane.directory.resolve)
 
     def _seeded(self) -> bool:
         return True
+
+    def _keys(self) -> KeyAdmin | None:
+        return self.shipper.keys if self.shipper is not None else None
+
+    def _keys_changed(self) -> None:
+        if self.shipper is not None:
+            self.shipper.hurry()
 
     async def _reload(self) -> dict[str, Any]:
         """What the admin API orders."""
@@ -287,6 +300,7 @@ class Gateway:
         await self.conversation.aclose(stopped)
         if self._simulator_close is not None:
             await self._simulator_close()
+        await self.probing.aclose()
         await self._upstream.aclose()
         await self.transport.aclose()
         if self.shipper is not None and not self.shipper.stop(SHIPPING_TIME):
@@ -329,14 +343,21 @@ class Gateway:
         ahead.setstate(self._dice.getstate())
         return self.routing.explain(call, ahead.random)
 
+    def _targets(self) -> list[Target]:
+        """Those of the public models."""
+        return [each for targets in self.plane.own.values() for each in targets]
+
     def _health(self) -> list[dict[str, Any]]:
-        for targets in self.plane.own.values():
-            for each in targets:
-                self.board.of(each.name)  # also of those that nobody has asked yet
+        for each in self._targets():
+            self.board.of(each.name)  # also of those that nobody has asked yet
         return report(self.board, time.monotonic(), time.time())
 
     def _of_targets(self) -> dict[Labelled, float]:
-        return measured(self.board, self.changes.count, time.monotonic()) | self.routing.waiting.measured()
+        return (
+            measured(self.board, self.changes.count, time.monotonic())
+            | self.routing.waiting.measured()
+            | self.watch.measured()
+        )
 
     def _gauges(self) -> dict[str, float]:
         stats = self.transport.stats()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from ipaddress import ip_network
 from urllib.parse import SplitResult, urlsplit
 
 from trunkline.config.limit_checks import LIMIT_CHECKS
@@ -56,6 +57,14 @@ def _exposure(config: Config, _: Reading) -> Found:
             f'"open" lets everyone who reaches {host} spend your money; '
             "set `auth: required`, listen on 127.0.0.1, or start with --insecure",
         )
+
+
+def _proxies(config: Config, _: Reading) -> Found:
+    for number, network in enumerate(config.server.trusted_proxies):
+        try:
+            ip_network(network, strict=False)
+        except ValueError:
+            yield ("server", "trusted_proxies", number), 'is no network; expected one such as "10.0.0.0/8"'
 
 
 def _secrets(config: Config, _: Reading) -> Found:
@@ -220,6 +229,6 @@ def _transport(config: Config, _: Reading) -> Found:
 
 
 CHECKS: tuple[Check, ...] = (
-    _listen, _secrets, _provider_names, *PROVIDER_CHECKS, _urls, _offered, _model_names, _targets, _choices, _fallbacks,
-    _state, _workers, _transport, *LIMIT_CHECKS,
+    _listen, _proxies, _secrets, _provider_names, *PROVIDER_CHECKS, _urls, _offered, _model_names, _targets, _choices,
+    _fallbacks, _state, _workers, _transport, *LIMIT_CHECKS,
 )  # fmt: skip

@@ -14,6 +14,7 @@ from trunkline.core.secret import Dsn, Secret
 from trunkline.edge.settings import ServerSettings
 from trunkline.edge.transport.base import TransportSettings
 from trunkline.policy.outage import RedisSettings
+from trunkline.policy.abuse import AbuseSettings
 from trunkline.policy.queue import QueueSettings
 from trunkline.policy.shedding import SheddingSettings
 from trunkline.providers.catalog_facts import Facts
@@ -123,6 +124,8 @@ class Config(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """Calls that wait for a place at a provider."""
     shedding: SheddingSettings = field(default_factory=SheddingSettings)
     """When the gateway itself has too much to do."""
+    abuse: AbuseSettings = field(default_factory=AbuseSettings)
+    """Keys that are guessed, shared or stolen."""
     idempotency: IdempotencySettings = field(default_factory=IdempotencySettings)
     """Calls that are made once, however often they come."""
     reload: Literal["asked", "watch"] = "asked"

@@ -231,9 +231,10 @@ class Call:
     """The state of one call. Made by the server edge; each stage fills in its part."""
 
     __slots__ = (
-        "addressed", "api", "arrived", "attempt", "attempts", "body", "bytes_out", "capture", "choice", "cost",
-        "deadline", "first_byte", "follows", "grant", "headers", "id", "key", "load", "lost", "memory", "parsed",
-        "peek", "priority", "query", "recovery", "started", "strict", "surface", "tags", "target", "usage", "waited",
+        "addressed", "api", "arrived", "attempt", "attempts", "body", "bytes_out", "capture", "choice", "client",
+        "cost", "deadline", "first_byte", "follows", "grant", "headers", "id", "key", "load", "lost", "memory",
+        "parsed", "peek", "priority", "query", "recovery", "started", "strict", "surface", "tags", "target", "usage",
+        "waited",
     )  # fmt: skip
 
     def __init__(self, id: str, surface: Any, headers: Headers, arrived: float, started: float) -> None:
@@ -241,6 +242,8 @@ class Call:
         self.surface = surface
         self.headers = headers
         self.query = b""
+        self.client = ""
+        """The address of the connection's other end; "" where nobody knows."""
         self.addressed = NOWHERE
         self.body = b""
         self.arrived = arrived

@@ -147,6 +147,13 @@ class LimitExceeded(ClientError):
         self.standing = standing
 
 
+class Throttled(ClientError):
+    """Signs of abuse: whoever shows them has to wait."""
+
+    status, code = 429, "throttled"
+    kind: Kind = "rate_limit"
+
+
 class QueueShareFull(ClientError):
     """So many calls of this caller wait already that no further one may."""
 

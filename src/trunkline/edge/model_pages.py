@@ -14,7 +14,7 @@ import msgspec
 from trunkline.core.errors import ModelNotFound, NotFound
 from trunkline.dialects import anthropic, gemini, openai_chat
 from trunkline.dialects.base import Dialect
-from trunkline.edge.pages import Identify, only_get, respond
+from trunkline.edge.pages import Identify, only_get, peer, respond
 from trunkline.edge.refusal import family
 from trunkline.edge.surfaces import GOOGLE
 
@@ -66,7 +66,7 @@ class Models:
             raise NotFound(_NOTHING.format(scope["path"]))  # an operation of Google's that is not served
         only_get(scope)
         dialect = dialect or family(scope["headers"])
-        key = await self._identify(scope["headers"], scope["query_string"])
+        key = await self._identify(scope["headers"], scope["query_string"], peer(scope))
         names = [name for name in self._listed().names() if key.allows(name)]
         show = self._shown(dialect, vertex)
         if not vertex:

@@ -13,13 +13,19 @@ from trunkline.core.errors import MethodNotAllowed
 from trunkline.core.secret import Secret
 
 _encode = msgspec.json.Encoder().encode
-Identify = Callable[[Headers, bytes], Awaitable[Key]]
-"""The key that a request's header fields, or its query, present."""
+Identify = Callable[[Headers, bytes, str], Awaitable[Key]]
+"""The key that a request's header fields, or its query, present; the last is who is at the connection's other end."""
 Status = Callable[[], dict[str, Any]]
 """The state of the parts that may be degraded, and whether the gateway should get traffic (`ready`)."""
 
 JSON = b"application/json"
 WITHHELD = "shown to the admin key"
+
+
+def peer(scope: Any) -> str:
+    """The address of the connection's other end; "" where there is none."""
+    client = scope["client"]
+    return client[0] if client else ""
 
 
 async def respond(
@@ -82,7 +88,7 @@ class Metrics:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         only_get(scope)
         if not is_admin(scope["headers"], self._admin_key):
-            await self._identify(scope["headers"], scope["query_string"])
+            await self._identify(scope["headers"], scope["query_string"], peer(scope))
         body, content_type = self._exposition()
         await respond(send, 200, body, content_type.encode())
 

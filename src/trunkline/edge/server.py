@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
-from trunkline.core.call import NOWHERE, Addressed, Call, Headers, Key, Priority
+from trunkline.core.call import NOWHERE, Addressed, Call, Headers, Priority
 from trunkline.core.errors import (
     ClientGone,
     Forbidden,
@@ -33,6 +33,7 @@ from trunkline.edge.heads import read_head
 from trunkline.edge.limit_fields import limit_fields
 from trunkline.edge.limits import LARGE, read_body
 from trunkline.edge.nearby import MAX_LENGTH, nearest
+from trunkline.edge.pages import Identify, peer
 from trunkline.edge.peeking import peek
 from trunkline.edge.pings import Pinger, Streaming
 from trunkline.edge.printable import printable
@@ -60,7 +61,7 @@ class Edge:
         handle: Handler,
         settings: ServerSettings,
         pages: dict[str, Page],
-        identify: Callable[[Headers, bytes], Awaitable[Key]],
+        identify: Identify,
         admit: Callable[[Call, Priority | None], None],
         behind: Callable[[], int] = lambda: 0,
     ) -> None:
@@ -127,7 +128,7 @@ class Edge:
             if self.draining:
                 raise _stopping()
             _check_origin(scope["headers"])
-            await self._identify(scope["headers"], scope["query_string"])
+            await self._identify(scope["headers"], scope["query_string"], peer(scope))
             scope["websocket"](partial(self._call, surface), lambda: self.draining)
         except GatewayError as error:
             request_id = self._next_id()
@@ -143,6 +144,7 @@ class Edge:
     ) -> None:
         call = Call(self._next_id(), surface, scope["headers"], time.time(), time.monotonic())
         call.query = scope["query_string"]
+        call.client = peer(scope)
         call.addressed = addressed
         call.memory = scope.get("memory")
         self.in_flight += 1

@@ -37,5 +37,8 @@ class ServerSettings(Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tr
     websocket_memory: int = 256 * 1024 * 1024
     """Bytes of answers that WebSockets remember for their own next messages where nothing is stored (`store: false`),
     per worker, all together; the oldest go first."""
+    trusted_proxies: Annotated[tuple[str, ...], Meta(max_length=64)] = ()
+    """Networks, such as `10.0.0.0/8`, of the proxies in front whose `x-forwarded-for` is believed: it tells whose
+    address a request comes from (see docs/abuse.md)."""
     workers: Annotated[int, Meta(ge=1, le=256)] = 1
     """Processes that serve; the operating system spreads connections over them."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Protocol
 from urllib.parse import unquote_to_bytes
 
 from trunkline.core.call import Call, Capture, Headers, Key
@@ -25,16 +26,41 @@ ANYONE = Key(id="anyone", name="anyone")
 """Who calls where no key is asked for."""
 
 
+class Guard(Protocol):
+    """Who watches how keys are used. `client`: the address of the connection's other end."""
+
+    def passed(self, key: Key, client: str, headers: Headers) -> None:
+        """This key is good, and is used. Raises Throttled or Forbidden where that is refused all the same."""
+        ...
+
+    def failed(self, secret: bytes, client: str, headers: Headers) -> None:
+        """Somebody has presented what is no key. Raises Throttled."""
+        ...
+
+
+class Unguarded:
+    """Nobody watches."""
+
+    def passed(self, key: Key, client: str, headers: Headers) -> None:
+        pass
+
+    def failed(self, secret: bytes, client: str, headers: Headers) -> None:
+        pass
+
+
 class Auth:
     """`ring` None: open, no key needed. `capture` applies where the key does not say otherwise."""
 
-    def __init__(self, ring: KeyRing | None, capture: Capture, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, ring: KeyRing | None, capture: Capture, clock: Callable[[], float], guard: Guard | None = None
+    ) -> None:
         self._ring = ring
         self.capture = capture
         self._clock = clock
+        self._guard: Guard = guard or Unguarded()
 
     async def __call__(self, call: Call, proceed: Handler) -> Reply:
-        call.key = key = await self.identify(call.headers, call.query)
+        call.key = key = await self.identify(call.headers, call.query, call.client)
         call.capture = key.capture or self.capture
         if key.tags:
             call.tags = (*key.tags, *call.tags)
@@ -43,8 +69,8 @@ class Auth:
             self._may_ask(key, call)
         return await proceed(call)
 
-    async def identify(self, headers: Headers, query: bytes = b"") -> Key:
-        """The key that these headers, or a query, present. Raises Unauthenticated."""
+    async def identify(self, headers: Headers, query: bytes = b"", client: str = "") -> Key:
+        """The key that these headers, or a query, present. Raises Unauthenticated, Throttled, Forbidden."""
         ring = self._ring
         if ring is None:
             return ANYONE
@@ -59,6 +85,7 @@ class Auth:
             await ring.ready()
         key = ring.find(secret)
         if key is None:
+            self._guard.failed(secret, client, headers)
             raise Unauthenticated(
                 "This API key is not known here. Callers need one of the gateway's own keys (`trunkline keys create "
                 "NAME` makes one), not a provider's."
@@ -67,6 +94,7 @@ class Auth:
             raise Unauthenticated("This API key is disabled.", code="disabled_api_key")
         if key.expires_at is not None and key.expires_at <= self._clock():
             raise Unauthenticated("This API key has expired.", code="expired_api_key")
+        self._guard.passed(key, client, headers)
         return key
 
     def _may_ask(self, key: Key, call: Call) -> None:
