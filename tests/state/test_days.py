@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
@@ -16,7 +17,7 @@ from trunkline.core.usage import Usage
 from trunkline.state import days, schema
 from trunkline.state.database import Database
 from trunkline.state.ledger import DIMENSIONS, Ledger
-from trunkline.state.location import locate
+from trunkline.state.location import StateError, locate
 from trunkline.state.migrations import migrate
 
 DAY = schema.SECONDS_A_DAY
@@ -123,3 +124,37 @@ def test_what_an_older_version_wrote_and_goes_on_writing_is_counted(url: str) ->
     assert (total.calls, total.cost) == (5, 37)
     assert (sum(row.calls for row in kept), sum(row.cost for row in kept)) == (5, 37)
     database.close()
+
+
+def test_writers_at_the_same_time_neither_block_each_other_for_good_nor_lose_a_sum(url: str) -> None:
+    """Each adds to the same days, in batches of its own order."""
+    location = locate(url)
+    first = Database(location)
+    migrate(first)
+    first.close()
+    made = calls(600)
+    failures: list[BaseException] = []
+
+    def write(seed: int) -> None:
+        database = Database(location, busy_timeout=20.0)
+        own = made[seed * 150 : (seed + 1) * 150]
+        random.Random(seed).shuffle(own)
+        try:
+            for start in range(0, len(own), 30):
+                Ledger(database).append(own[start : start + 30])
+        except StateError as error:
+            failures.append(error)
+        finally:
+            database.close()
+
+    threads = [threading.Thread(target=write, args=(seed,)) for seed in range(4)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert failures == []
+    database = Database(location)
+    rows = Ledger(database).usage(["model"])
+    found = {row.group["model"]: told(lambda name, row=row: getattr(row, name)) for row in rows}
+    database.close()
+    assert found == plainly(made, "model", 0.0, float("inf"))
