@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from tests.edges.families import OPENAI
 from tests.edges.upstreams import Answer, Upstream, whole
-from tests.running import Running, running
+from tests.running import Running, running, until
 from tests.talking import Answer as Answered
 from tests.talking import ask
 from trunkline.cli.main import root
@@ -144,7 +144,73 @@ async def test_a_reload_keeps_what_is_known_and_takes_other_rules(tmp_path: Path
         run.gateway.board.configure(run.gateway.config.routing.health, run.gateway.config.routing.concurrency)
         await called(run, 3)
         assert run.gateway.board.of("one/a") is before
-        assert before.state(asyncio.get_running_loop().time()) == "out"
+        assert before.state(now()) == "out"
+
+
+# ── Active probes ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def probed(*upstreams: Upstream, **probe: Any) -> dict[str, Any]:
+    plan = sections(*upstreams, health={"first": 1000.0, "longest": 1000.0})
+    for provider in plan["providers"].values():
+        provider["probe"] = probe
+    return plan
+
+
+async def test_a_probe_that_goes_well_brings_a_target_back(tmp_path: Path) -> None:
+    async with (
+        Upstream(*[FAILED] * 5, GOOD) as one,
+        Upstream(GOOD) as two,
+        running(tmp_path, probed(one, two, every=10.0)) as run,
+    ):
+        await called(run, 5)
+        await look_later(run, 11.0)
+        await until(lambda: len(one.asked) == 6, "the probe")
+        standing = run.gateway.board.of("one/a")
+        await until(lambda: standing.refuses(now()) is None, "the end of its time")
+        assert await called(run, 3) == ["one/a"] * 3
+        entries = run.entries()
+    assert one.asked[5].json["messages"] == [{"role": "user", "content": "Hi"}]
+    assert len(entries) == 8  # a probe is no call
+
+
+async def test_a_probe_that_fails_puts_an_idle_target_out(tmp_path: Path) -> None:
+    async with (
+        Upstream(FAILED) as one,
+        Upstream(LIMITED) as two,
+        running(tmp_path, probed(one, two, idle=10.0)) as run,
+    ):
+        await look_later(run, 11.0)
+        await until(lambda: not run.gateway.board.of("one/a").well, "what the probe found")
+        await until(lambda: len(two.asked) == 1, "the other probe")
+        found = await shown(run)
+    assert [(each["target"], each["state"], each["reason"]) for each in found["targets"]] == [
+        ("one/a", "out", "a probe failed: upstream_server"),
+        ("two/a", "well", None),  # it has enough to do
+    ]
+
+
+async def test_a_target_can_be_reached_without_a_credential(tmp_path: Path) -> None:
+    nothing = whole(b"", 404)
+    async with (
+        Upstream(nothing) as one,
+        Upstream(whole(b"", 503)) as two,
+        running(tmp_path, probed(one, two, how="reach", idle=10.0)) as run,
+    ):
+        await look_later(run, 11.0)
+        await until(lambda: not run.gateway.board.of("two/a").well, "what the probe found")
+        assert run.gateway.board.of("one/a").well
+    assert [(each.path, "authorization" in each.headers) for each in one.asked] == [("/", False)]
+
+
+async def look_later(run: Running, seconds: float) -> None:
+    """Have it look for what is to be probed as if so much time had passed."""
+    await asyncio.sleep(0)  # its own first look
+    run.gateway.probing.look(now() + seconds)
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 # ── The command ────────────────────────────────────────────────────────────────────────────────────────────────────

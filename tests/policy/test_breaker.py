@@ -237,9 +237,11 @@ def test_a_failure_of_the_least_bad_does_not_put_off_its_return() -> None:
 def test_a_probe_that_went_well_brings_the_trial_forward() -> None:
     breaker = made()
     breaker.trip(0.0, "failures", "down")
-    assert breaker.heal(2.0)
+    breaker.heal(2.0)
     assert not breaker.refuses(2.0)
-    assert not breaker.heal(2.0)
+    assert breaker.began(2.0)
+    breaker.heal(2.0)
+    assert breaker.refuses(2.0)
 
 
 def test_it_can_be_switched_off() -> None:

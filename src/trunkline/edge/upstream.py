@@ -24,7 +24,7 @@ class Upstream:
     """`patience`: see `Generate`."""
 
     def __init__(self, transport: Transport, patience: float) -> None:
-        sender = self._sender = Sender(transport)
+        sender = self.sender = Sender(transport)
         self.lessons = Lessons()
         generate = Generate(sender, Learner(sender, self.lessons), patience)
         self._operations: Mapping[Operation, Do] = {
@@ -44,17 +44,17 @@ class Upstream:
 
     def credentials(self) -> list[dict[str, Any]]:
         """Those that rest or are retired, for people."""
-        return self._sender.credentials()
+        return self.sender.credentials()
 
     def barred(self, target: Target) -> str | None:
         """Why there is no credential for this target at the moment; None: there is one."""
-        return self._sender.barred(target)
+        return self.sender.barred(target)
 
     async def keep(self, providers: Iterable[Provider]) -> None:
         """The configuration has these providers now, and no others. What was learned of others, or of one whose row
         has changed, is forgotten."""
-        self.lessons.keep(await self._sender.keep(providers))
+        self.lessons.keep(await self.sender.keep(providers))
 
     async def aclose(self) -> None:
         """No credential is renewed any more."""
-        await self._sender.aclose()
+        await self.sender.aclose()

@@ -239,10 +239,7 @@ class Breaker:
         self.cause, self.reason = cause, reason
         return True
 
-    def heal(self, now: float) -> bool:
-        """Somebody has asked beside the calls, and it is well: the next call is on trial at once. Whether that changed
-        anything."""
-        if self.state != "open" or now >= self.until:
-            return False
-        self.until = now
-        return True
+    def heal(self, now: float) -> None:
+        """Somebody has asked beside the calls, and it is well: the next call is on trial."""
+        if self.state == "open":
+            self.until = min(self.until, now)

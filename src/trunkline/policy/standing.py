@@ -66,8 +66,9 @@ class Standing:
     there is nothing to look at before a call is given to it."""
 
     __slots__ = (
-        "_board", "_limited", "_progress", "_provider", "breaker", "ceiling", "failures", "first_byte", "headroom",
-        "latency", "name", "pending", "rest_reason", "rested", "resting", "successes", "waiting", "well", "whole",
+        "_board", "_limited", "_progress", "_provider", "asked", "breaker", "ceiling", "failures", "first_byte",
+        "headroom", "latency", "name", "pending", "rest_reason", "rested", "resting", "successes", "waiting", "well",
+        "whole",
     )  # fmt: skip
 
     def __init__(self, name: str, board: Board, provider: Provider) -> None:
@@ -75,6 +76,8 @@ class Standing:
         self._provider = provider
         self.name = name
         self.pending = self.waiting = 0
+        self.asked = float("-inf")
+        """When an attempt last began."""
         self.successes = self.failures = 0
         self.breaker = Breaker(board.health, board.draw)
         self.ceiling = Ceiling(board.concurrency)
@@ -101,6 +104,7 @@ class Standing:
 
     def began(self, now: float, stream: bool = False) -> None:
         """An attempt begins."""
+        self.asked = now
         self.pending += 1
         self.ceiling.began(self.pending)
         if self.headroom is not None:
@@ -161,8 +165,7 @@ class Standing:
 
     def proved(self, now: float) -> None:
         """Somebody beside the calls has found it in order."""
-        if self.breaker.heal(now):
-            self._changed(now)
+        self.breaker.heal(now)
 
     # ── What is asked ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -199,7 +202,7 @@ class Standing:
             case "closed":
                 return "well"
             case "open":
-                return "out"
+                return "out" if now < self.breaker.until else "on trial"
             case "trial":
                 return "on trial"
             case "returning":

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct, field
 
 from trunkline.core.secret import Credential, Secret
+from trunkline.policy.probing import ProbeSettings
 
 Kind = Literal[
     "openai", "anthropic", "gemini", "vertex", "bedrock", "azure", "openai-compatible",
@@ -96,6 +97,8 @@ class ProviderSettings(CredentialSettings, forbid_unknown_fields=True, frozen=Tr
     models: tuple[str, ...] = ()
     """Ids of the models (for `azure`, the deployments) that this provider offers: listed by `/v1/models`, and usable
     without the provider's name where no other provider offers the same id."""
+    probe: ProbeSettings | None = None
+    """Asking its targets without a caller, while they are out."""
     timeout: float | None = None
     """Seconds that one attempt at this provider may take, its stream included; only the call's own deadline where left
     out."""

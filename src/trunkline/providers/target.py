@@ -14,6 +14,7 @@ from trunkline.core.call import Headers, Operation, Peek
 from trunkline.core.secret import SHORTEST_SECRET, Secret
 from trunkline.dialects.base import Dialect, Quirks
 from trunkline.policy.needs import Ability
+from trunkline.policy.probing import ProbeSettings
 from trunkline.providers.catalog import facts_of
 from trunkline.providers.catalog_facts import NOTHING, Facts
 from trunkline.providers.kinds import KINDS, Api, Kind
@@ -49,6 +50,7 @@ class Provider(Struct, frozen=True):
     blanks: dict[str, str] = {}
     """What else paths and addresses name, percent-encoded: version, project, location, region."""
     timeout: float | None = None
+    probe: ProbeSettings | None = None
     models: tuple[str, ...] = ()
     catalog: Mapping[str, Facts] = {}
     """What the configuration says of models."""
@@ -171,6 +173,7 @@ def bind(name: str, settings: ProviderSettings) -> Provider:
         credentials=() if fixed else credentials,
         blanks={key: quote(value, safe="") for key, value in blanks.items()},
         timeout=settings.timeout,
+        probe=settings.probe,
         models=settings.models,
         identity=_identity(name, settings),
     )
