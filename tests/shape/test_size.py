@@ -34,6 +34,7 @@ CATCH_ALL = frozenset(
         "src/trunkline/edge/admin/threads.py",
         "src/trunkline/edge/exchange.py",
         "src/trunkline/edge/server.py",
+        "src/trunkline/state/redis/client.py",
         "src/trunkline/state/shipper.py",
     }
 )

@@ -92,11 +92,11 @@ class RedisServer:
 
 
 class SlowWay:
-    """A relay to a server, which holds what comes from the server back for `delay` seconds, or cuts it off. `tls`: how
-    it is spoken to; the server itself speaks plainly."""
+    """A relay to a server, by its port or its socket, which holds what comes from the server back for `delay` seconds,
+    or cuts it off. `tls`: how it is spoken to; the server itself speaks plainly."""
 
-    def __init__(self, port: int, tls: ssl.SSLContext | None = None) -> None:
-        self._to = port
+    def __init__(self, to: int | Path, tls: ssl.SSLContext | None = None) -> None:
+        self._to = to
         self._tls = tls
         self.delay = 0.0
         self.port = 0
@@ -126,7 +126,10 @@ class SlowWay:
             self._server = None
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there_reader, there = await asyncio.open_connection("127.0.0.1", self._to)
+        if isinstance(self._to, Path):
+            there_reader, there = await asyncio.open_unix_connection(self._to)
+        else:
+            there_reader, there = await asyncio.open_connection("127.0.0.1", self._to)
         self._writers |= {writer, there}
         for task in (
             asyncio.create_task(self._pass(reader, there, delayed=False)),

@@ -63,8 +63,13 @@ async def test_a_key_that_is_disabled_at_one_is_disabled_at_the_other(pair: list
     secret = (await admin(one, "keys", {"name": "ci"}))["secret"].encode()
     await until(lambda: two.gateway.ring.find(secret) is not None, "the other knows the key")
     await admin(one, "keys/ci", {"disabled": True}, "PATCH")
-    for each in pair:
-        await until(lambda ring=each.gateway.ring: ring.find(secret).disabled, "it is disabled here")  # type: ignore[misc]
+    rings = [each.gateway.ring for each in pair]
+
+    def disabled() -> list[bool]:
+        return [key.disabled for ring in rings if (key := ring.find(secret)) is not None]
+
+    await until(lambda: all(disabled()), "both know that it is disabled")
+    assert disabled() == [True, True]
 
 
 async def test_a_conversation_is_at_home_for_both(pair: list[Running]) -> None:
@@ -91,7 +96,10 @@ async def test_readiness_and_metrics_show_the_hot_store(pair: list[Running], red
 
 
 async def test_each_knows_how_many_there_are(pair: list[Running]) -> None:
-    await until(lambda: all(each.gateway.hot.status()["processes"] == 2 for each in pair), "both know of both")
+    counts = [lambda each=each: each.gateway.hot.status()["processes"] for each in pair]  # type: ignore[misc]
+    await until(lambda: max(count() for count in counts) == 2, "one of them knows of both")
+    await until(lambda: min(count() for count in counts) == 2, "both know of both")
+    assert [count() for count in counts] == [2, 2]
 
 
 async def test_what_makes_no_sense_is_not_heard(pair: list[Running], redis: RedisServer) -> None:
@@ -108,3 +116,5 @@ async def test_what_makes_no_sense_is_not_heard(pair: list[Running], redis: Redi
         redis.command("PUBLISH", "{trunkline}:hints", message)
     redis.command("PUBLISH", "{trunkline}:hints", '["x","homes",[["AHRhbGs=","a/b",1,60]]]')
     await until(lambda: two.find(b"\x00talk", 0.0) is not None, "the last is heard")
+    assert two.find(b"\x00talk", 0.0).target == "a/b"
+    assert pair[1].gateway.hot.status()["up"]
