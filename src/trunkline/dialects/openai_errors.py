@@ -111,6 +111,8 @@ def _classify(found: dict[str, Any], status: int, headers: Headers, body: bytes 
         kind = "too_large"  # more than the whole per-minute limit: waiting does not help
     error = upstream_error(found, kind, status, message, headers, body)
     error.of_account = kind == "quota"
+    if kind == "too_large" and status == 429:
+        error.retryable = True  # another account may have a higher limit
     return error
 
 

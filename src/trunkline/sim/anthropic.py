@@ -94,6 +94,7 @@ def _ask(body: Json, turn: Turn) -> Ask:
         redacted="redacted" in turn.cues,
         filtered="filtered" in turn.cues,
         length=turn.length,
+        begun=_text(last) if messages[-1]["role"] == "assistant" else "",
     )  # fmt: skip
 
 

@@ -101,6 +101,15 @@ def _messages(body: Body, version: str) -> None:
                 _block(block, role, f"messages.{i}.content.{j}", version)
         else:
             raise Problem(f"messages.{i}.content: Field required")
+    _final(body["messages"][-1])
+
+
+def _final(message: Any) -> None:
+    """The model goes on from its own words, which it cannot do behind a space."""
+    content = message["content"]
+    last = content if isinstance(content, str) else next((block.get("text") for block in content[-1:]), None)
+    if message["role"] == "assistant" and isinstance(last, str) and last[-1:].isspace():
+        raise Problem("messages: final assistant content cannot end with trailing whitespace")
 
 
 def _block(block: Any, role: str, where: str, version: str) -> None:

@@ -45,6 +45,7 @@ def ask_of(body: Json, turn: Turn) -> Ask:
         redacted="redacted" in turn.cues,
         filtered="filtered" in turn.cues,
         length=turn.length,
+        begun=_text(messages[-1]["content"]) if messages[-1]["role"] == "assistant" else "",
     )
 
 

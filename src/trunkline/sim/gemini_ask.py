@@ -40,6 +40,7 @@ def ask_of(body: Json, turn: Turn) -> Ask:
         refuse="refuse" in turn.cues,
         filtered="filtered" in turn.cues,
         length=turn.length,
+        begun=_text(contents[-1]) if contents[-1].get("role") == "model" else "",
     )
 
 

@@ -89,6 +89,8 @@ class Ask(Struct):
     redacted: bool = False
     filtered: bool = False
     length: int | None = None
+    begun: str = ""
+    """The model's own words at the end of the conversation, which it goes on from."""
 
 
 class Part(Struct):
@@ -132,7 +134,7 @@ def answer(ask: Ask) -> Answer:
         return _limited(ask, Answer(parts + calls, "tool"))
     text = _structured(ask) if ask.schema is not None else _prose(ask)
     reply = Answer(parts, "filtered" if ask.filtered else "stop")
-    text, reply.stop = _stopped(text, ask.stop)
+    text, reply.stop = _stopped(_rest(text, ask.begun), ask.stop)
     if reply.stop is not None:
         reply.reason = "stop_sequence"
     parts.append(Part("text", pieces(text)))
@@ -199,6 +201,11 @@ def _prose(ask: Ask) -> str:
         said.append(f"This is alternative {ask.variant + 1}.")
     text = " ".join(said)
     return text if ask.length is None else _stretched(text, ask.length)
+
+
+def _rest(text: str, begun: str) -> str:
+    """The text without its beginning; words that it does not begin with get an end."""
+    return text.removeprefix(begun) if text.startswith(begun) else " And so on."
 
 
 def _stretched(text: str, tokens: int) -> str:

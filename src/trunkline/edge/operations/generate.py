@@ -127,7 +127,8 @@ class Generate:
         loop = asyncio.get_running_loop()
         patience = loop.time() + self._patience
         head = b""
-        while not head:
+        content_type = call.surface.dialect.stream_type(call.peek.framing)
+        while not _begun(head, content_type):
             first = loop.create_task(source.read())
             try:
                 await asyncio.wait((first,), timeout=max(0.0, patience - loop.time()))
@@ -138,14 +139,18 @@ class Generate:
                 source.pending = first
                 break
             data = first.result()
-            head = flow.feed(data) if data else flow.eof()
+            head += flow.feed(data) if data else flow.eof()
             if flow.error is not None and not (head and _goes_on(call)):
                 raise flow.error
             if not data:
                 source = Nothing()
                 break
-        content_type = call.surface.dialect.stream_type(call.peek.framing)
         return Reply(flow, head=head, source=source, content_type=content_type)
+
+
+def _begun(head: bytes, content_type: bytes) -> bool:
+    """Whether this is the beginning of an answer. Comments, with which some hosts keep a stream alive, are none."""
+    return b"data:" in head or (bool(head) and content_type != b"text/event-stream")
 
 
 def _goes_on(call: Call) -> bool:
