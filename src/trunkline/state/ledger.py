@@ -72,7 +72,7 @@ class Ledger:
         """The entry of one call, or None."""
         with self._database.read() as connection:
             row = connection.execute(sa.select(schema.ledger).where(schema.ledger.c.id == id)).first()
-        return None if row is None else _entry(row)
+        return None if row is None else entry_of(row)
 
     def usage(self, by: Sequence[str] = (), since: float | None = None, until: float | None = None) -> list[UsageRow]:
         """Sums over the calls that arrived from `since` up to, not including, `until` (seconds since the epoch).
@@ -219,7 +219,8 @@ def _json(items: Sequence[Any]) -> str | None:
     return text if "\\u0000" not in text else _encode([_text(item) for item in items]).decode()
 
 
-def _entry(row: Any) -> Entry:
+def entry_of(row: Any) -> Entry:
+    """The entry of a row, which may lack the columns of lists and texts."""
     values = dict(row._mapping)
     del values["day"]
     for name in _LATER:
@@ -227,7 +228,7 @@ def _entry(row: Any) -> Entry:
             del values[name]
     tokens = {name: values.pop(name) for name in TOKENS}
     for name, kind in _LISTS.items():
-        text = values.pop(name)
+        text = values.pop(name, None)
         if text is not None:
             values[name] = msgspec.json.decode(text, type=kind)
     return Entry(usage=None if tokens["input"] is None else Usage(**tokens), **values)
