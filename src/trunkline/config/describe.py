@@ -24,7 +24,10 @@ from trunkline.config.schema import (
 from trunkline.core.secret import Credential, Dsn, Secret, SecretCommand, SecretFile
 from trunkline.edge.settings import ServerSettings
 from trunkline.edge.transport.base import TransportSettings
+from trunkline.policy.breaker import HealthSettings
+from trunkline.policy.ceiling import ConcurrencySettings
 from trunkline.policy.outage import RedisSettings
+from trunkline.policy.probing import ProbeSettings
 from trunkline.providers.catalog_facts import Facts
 from trunkline.providers.settings import CredentialEntry, ProviderSettings
 from trunkline.stages.admission.settings import AdmissionSettings, LimitSettings, TeamSettings
@@ -42,6 +45,7 @@ SECTIONS: tuple[tuple[str, type[msgspec.Struct]], ...] = (
     ("Top level", Config),
     ("`providers.NAME`", ProviderSettings),
     ("`providers.NAME.credentials[]`", CredentialEntry),
+    ("`providers.NAME.probe`", ProbeSettings),
     ("A credential in a file", SecretFile),
     ("A credential from a command", SecretCommand),
     ("`models.NAME`", ModelSettings),
@@ -50,6 +54,8 @@ SECTIONS: tuple[tuple[str, type[msgspec.Struct]], ...] = (
     ("`models.NAME.affinity`", AffinitySettings),
     ("`models.NAME.retry`", RetrySettings),
     ("`routing`", RoutingSettings),
+    ("`routing.health`", HealthSettings),
+    ("`routing.concurrency`", ConcurrencySettings),
     ("`limits[]`", LimitSettings),
     ("`teams.NAME`", TeamSettings),
     ("`admission`", AdmissionSettings),
