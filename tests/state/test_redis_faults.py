@@ -17,7 +17,7 @@ from trunkline.core.errors import Overloaded
 from trunkline.core.limit import Grant, Refusal, Want
 from trunkline.core.stores import StoreUnavailable
 from trunkline.policy.outage import RedisSettings
-from trunkline.policy.quota import FIXED, NOW, ROLLING
+from trunkline.policy.quota import FIXED, NOW, ROLLING, bucket_at
 
 LOOPS = {"uvloop": uvloop.new_event_loop}
 SETTINGS = RedisSettings(deadline=0.02, processes=2)
@@ -246,9 +246,25 @@ async def test_emptied_under_our_feet_it_is_told_what_goes_on(redis: RedisServer
     one = processes[0]
     wants = (Want("calls", NOW, 5),)
     grants = [await one.counters.take(wants, (1,), 60_000) for _ in range(5)]
+    told: list[float] = []
+    for each in processes:
+        each.client.emptied = told.append
     redis.command("FLUSHALL")
     await until(lambda: one.client.counts.outages == 1)
     await one.holds([("calls", NOW)], [5])
+    assert len(told) == 1  # one of the two found it so
+    assert abs(told[0] - time.time()) < 60
     assert isinstance(grants[0], Grant)
     one.counters.settle(grants[0], (0,))
     await one.holds([("calls", NOW)], [4])
+
+
+async def test_what_was_used_before_redis_began_is_told_once(processes: list[Process]) -> None:
+    one, two = processes
+    window = FIXED["day"]
+    present = bucket_at(window, time.time_ns() // 1_000_000)
+    await one.counters.take((Want("requests", window, 100),), (1,), 60_000)
+    for each in (one, one, two):
+        each.debts.plant("requests", window, {present - 1: 50, present: 20})
+        await each.debts.pay()
+    await one.holds([("requests", window)], [21])

@@ -8,8 +8,10 @@ worker may refuse what another still had room for; only Redis makes that exact.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from trunkline.core.limit import Window
 from trunkline.core.redis_url import locate_redis
 from trunkline.core.stores import Counters, Hints
 from trunkline.policy.affinity import Affinities, MemoryAffinities
@@ -17,6 +19,9 @@ from trunkline.policy.outage import RedisSettings
 from trunkline.state.counters_divided import DividedCounters
 from trunkline.state.counters_memory import MemoryCounters
 from trunkline.state.location import StateError
+
+Plant = Callable[[str, Window, Mapping[int, int]], None]
+"""Takes what was used of a counter before: its name, its window, amounts by bucket."""
 
 MEMORY = "memory://"
 FIRST_SEARCH = 0.5
@@ -27,6 +32,12 @@ class HotStore(Protocol):
     counters: Counters
     affinities: Affinities
     hints: Hints
+
+    def when_empty(self, tell: Callable[[float, Plant], None]) -> None:
+        """Have this told, on the event loop, where the store turns out not to know what was used before a moment
+        (seconds since the epoch), and this process is the one to say it. A store in memory is always empty at the
+        start, and tells nobody."""
+        ...
 
     async def open(self) -> None:
         """Never raises for a store that does not answer: it is used from when it does."""
@@ -62,6 +73,9 @@ class MemoryHot:
         self.affinities: Affinities = MemoryAffinities()
         self.hints: Hints = Nobody()
 
+    def when_empty(self, tell: Callable[[float, Plant], None]) -> None:
+        pass
+
     async def open(self) -> None:
         pass
 
@@ -92,6 +106,9 @@ class RedisHot:
         self.counters: Counters = RedisCounters(client, self._alone, self._debts)
         self.hints: Hints = RedisHints(client, time.monotonic)
         self.affinities: Affinities = SharedAffinities(MemoryAffinities(), self.hints)
+
+    def when_empty(self, tell: Callable[[float, Plant], None]) -> None:
+        self._client.emptied = lambda since: tell(since, self._debts.plant)
 
     async def open(self) -> None:
         await self._client.open(FIRST_SEARCH)

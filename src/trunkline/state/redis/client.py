@@ -60,13 +60,16 @@ class RedisClient:
         self.processes = self._floor = settings.processes or floor
         """How many share the limits, as last known."""
         self.name = b""
-        """Of the data in Redis."""
+        """Of the data in Redis: when it began."""
         self.returning: list[Callable[[], Awaitable[None]]] = []
         """Asked in turn before Redis is used again, to put it in order."""
         self.tending: list[Callable[[], Awaitable[None]]] = []
         """Asked again and again while it is in use."""
         self.leaving: list[Callable[[], None]] = []
         """Told when Redis is used no longer."""
+        self.emptied: Callable[[float], None] = lambda since: None
+        """Told where this process was the first to find Redis without our data, and since when (seconds since the
+        epoch)."""
         self.heard: dict[bytes, Callable[[bytes], None]] = {}
         """By channel: who takes what is published there."""
         self._tag = f"{{{settings.prefix}}}:"
@@ -228,15 +231,17 @@ class RedisClient:
             connection.abort()
             raise RedisLost(f"no answer for {SILENCE:g} s")
         asked = monotonic()
-        facts = [self.salt, int(DEAD_AFTER * 1000), f"{self.salt} {asked}"]
+        facts = [self.salt, int(DEAD_AFTER * 1000)]
         beat = self.run("beat", [self.key("living"), self.key("name")], facts)
-        living, name = await asyncio.wait_for(beat, SILENCE)
+        living, name, new = await asyncio.wait_for(beat, SILENCE)
         in_time = monotonic() - asked < self.settings.deadline
         self.processes = max(living, self._floor)
         if self.name not in (b"", name):
             log.warning("Redis has lost its data, or is another one: what is going on is told to it anew")
             self._left("it has lost its data")
         self.name = name
+        if new:
+            self.emptied(int(name) / 1000)
         if self._breaker.open and self._breaker.proved(monotonic(), in_time):
             for put_in_order in self.returning:
                 await put_in_order()

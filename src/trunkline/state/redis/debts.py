@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -75,6 +75,12 @@ class Debts:
             if amount and (where in self._owed or self._room(len(self._owed), MAX_OWED)):
                 self._owed[where] = self._owed.get(where, 0) + amount
 
+    def plant(self, counter: str, window: Window, held: Mapping[int, int]) -> None:
+        """This was used of a counter before Redis began to count; once for its data."""
+        bill = {(counter, window, bucket): amount for bucket, amount in held.items() if amount}
+        if bill and self._room(len(self._bills), MAX_OWED):
+            self._bills[f"{self._client.name.decode()}:{counter}"] = bill
+
     async def pay(self) -> None:
         """Tell all of it. Raises StoreError; what was not done then stays."""
         while self:
@@ -89,7 +95,7 @@ class Debts:
         return [
             *[self._settle(one) for one in settling],
             *[self.annul(name) for name in list(islice(self._void, AT_ONCE))],
-            *[self._charge(number, bill) for number, bill in list(self._bills.items())],
+            *[self._charge(number, bill) for number, bill in list(islice(self._bills.items(), AT_ONCE))],
         ]
 
     # ── Commands ───────────────────────────────────────────────────────────────────────────────────────────────────
