@@ -9,14 +9,14 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from trunkline.config import Config, ConfigError
 from trunkline.config.logs import configure
 from trunkline.config.plane import Address, Plane, plane_of
 from trunkline.config.reload import Reloader
 from trunkline.config.source import Given, Source
-from trunkline.core.call import Entry, Key
+from trunkline.core.call import Key
 from trunkline.core.errors import BadRequest, ShuttingDown
 from trunkline.core.pipeline import Handler, stack
 from trunkline.core.stores import Journal, KeyAdmin, Responses
@@ -44,9 +44,7 @@ from trunkline.providers.directory import Directory
 from trunkline.providers.prices import PriceList
 from trunkline.providers.target import Provider, Target
 from trunkline.stages.abuse import Watch
-from trunkline.stages.admission import Admission
-from trunkline.stages.admission.plan import Planner
-from trunkline.stages.admission.seeding import Seeding
+from trunkline.stages.admission import Admission, Planner, Seeding
 from trunkline.stages.auth import ANYONE, Auth
 from trunkline.stages.conversation import Conversation
 from trunkline.stages.idempotency import Idempotency
@@ -58,7 +56,7 @@ from trunkline.stages.routing.report import Labelled, measured, report, summary
 from trunkline.stages.routing.route import Routes
 from trunkline.state.exposition import exposition
 from trunkline.state.hot import hot_store
-from trunkline.state.journal import FileJournal, JournalSettings
+from trunkline.state.journal import FileJournal, Forgetful, JournalSettings
 from trunkline.state.keyring import MemoryKeyRing
 from trunkline.state.location import locate
 from trunkline.state.meters import ProcessMeters
@@ -66,9 +64,6 @@ from trunkline.state.responses_durable import DurableResponses
 from trunkline.state.responses_memory import MemoryResponses
 from trunkline.state.shipper import Shipper
 from trunkline.state.suspension import Suspension
-
-if TYPE_CHECKING:
-    from trunkline.state.database import Database
 
 log = logging.getLogger("trunkline")
 
@@ -79,13 +74,6 @@ LOADING_TIME = 5.0
 """Seconds, when the gateway stops, for the price list to finish loading."""
 OPENING_TIME = 10.0
 """Seconds to wait for the database before memory is settled without it."""
-
-
-class Forgetful:
-    """The journal of a gateway without a database (`state.durable: null`): nothing is kept."""
-
-    def append(self, entry: Entry) -> None:
-        pass
 
 
 class Gateway:
@@ -123,12 +111,10 @@ class Gateway:
 
         self._upstream = upstream = Upstream(self.transport, config.server.ping_interval)
         self.probing = Probing(upstream.sender, self.transport, self.board, self._targets)
-        self.seeding = Seeding(getattr(self.hot.counters, "seed", None), time.time(), time.monotonic)
+        self.seeding = self._seeding()
         self.admission = Admission(
             self.hot.counters, self.prices, self._planner(self.plane), config.admission, self.seeding
         )
-        if self.shipper is not None:
-            self.shipper.also("limits", self._look_back)
         self.conversation = Conversation(self._responses(), config.responses, time.time, self.admission)
         self.routing = Routing(
             self._routes(self.plane),
@@ -214,7 +200,6 @@ class Gateway:
         gateway = cls(config, simulator, source)
         gateway._simulator_close = close
         gateway._converse()
-        gateway.seeding.begin()
         await gateway.hot.open()
         gateway.pressure.begin()
         gateway.probing.begin()
@@ -263,14 +248,19 @@ class Gateway:
     def _planner(self, plane: Plane) -> Planner:
         return Planner(plane.config.limits, plane.config.teams, plane.directory.resolve)
 
-    def _look_back(self, database: Database) -> None:
-        """What was used before the start, for limits of long windows: from the shipper's thread."""
+    def _seeding(self) -> Seeding:
+        """What was used before the start is in the ledger, if there is one and the counters themselves forget."""
+        plant = None
+        if self.shipper is not None:
+            plant = getattr(self.hot.counters, "seed", None)
+            self.shipper.also("limits", self._look_back)
+        return Seeding(plant, time.time(), time.monotonic)
+
+    def _look_back(self, database: Any) -> None:
         from trunkline.state.used import LedgerPast
 
-        store = self.shipper.keys if self.shipper is not None else None
-        self.seeding.look(
-            self.admission.planner, store.list if store is not None else list, lambda: LedgerPast(database)
-        )
+        store = self._keys()
+        self.seeding.look(self.admission.planner, store.list if store is not None else list, LedgerPast(database))
 
     def _keys(self) -> KeyAdmin | None:
         return self.shipper.keys if self.shipper is not None else None

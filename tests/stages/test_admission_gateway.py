@@ -11,10 +11,19 @@ from typing import Any
 
 from tests.running import Running, running, until
 from tests.talking import Answer, ask, connected, request
+from trunkline.core.limit import Window
+from trunkline.core.stores import Used
 from trunkline.core.usage import NANO
 from trunkline.sim.server import start_embedded
 
 CHAT = "/v1/chat/completions"
+
+
+class Nothing:
+    """A ledger without a past."""
+
+    def used(self, scope: str, window: Window, calls: bool, until: float) -> list[Used]:
+        return []
 
 
 @asynccontextmanager
@@ -29,6 +38,7 @@ async def priced(directory: Path, sections: dict[str, Any], model: str = "gpt-4o
         }
         async with running(directory, {"providers": {"p": provider}, "models": models} | sections) as run:
             run.gateway.prices.load()
+            run.gateway.seeding.look(run.gateway.admission.planner, list, Nothing())
             yield run
     finally:
         await close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -110,6 +110,29 @@ class Hints(Protocol):
     def listen(self, topic: str, type: type[Any], take: Callable[[Any], None]) -> None:
         """Have what others tell of a topic, decoded to that type, on the event loop. `take` must neither raise nor
         block. One listener a topic."""
+        ...
+
+
+class Used(Struct, frozen=True):
+    """What was used, of one key, team, tag or model (`value`; "" for all together), by calls for one model, in one
+    bucket of a window."""
+
+    value: str
+    model: str
+    bucket: int
+    calls: int
+    input: int
+    output: int
+    cost: int
+    """Nano-dollars."""
+
+
+class Past(Protocol):
+    """What was used before a process began. Slow: for threads."""
+
+    def used(self, scope: str, window: Window, calls: bool, until: float) -> Iterable[Used]:
+        """All that counts in the window of the moment `until` (seconds since the epoch), of calls that arrived before.
+        `scope`: `global`, `key`, `team`, `tag` or `model`; `calls`: whether their number matters. Raises StoreError."""
         ...
 
 

@@ -24,6 +24,7 @@ from trunkline.policy.quota import FIXED, NOW, ROLLING
 
 Scope = Literal["global", "key", "team", "tag", "model"]
 
+SCOPES: tuple[Scope, ...] = get_args(Scope)
 DIMENSIONS: tuple[Dimension, ...] = get_args(Dimension)
 SPANS: tuple[Span, ...] = get_args(Span)
 _ROLLING_UNLESS_SAID: frozenset[Span] = frozenset({"minute", "hour"})

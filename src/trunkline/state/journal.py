@@ -52,6 +52,13 @@ class JournalSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Wait for the disk itself with every entry: survives a power cut, costs milliseconds a call."""
 
 
+class Forgetful:
+    """The journal of a gateway without a database (`state.durable: null`): nothing is kept."""
+
+    def append(self, entry: Entry) -> None:
+        pass
+
+
 class FileJournal:
     """`core.stores.Journal` in a directory, which several processes may share. Raises `StateError` where it cannot."""
 

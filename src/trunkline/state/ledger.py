@@ -91,7 +91,7 @@ class Ledger:
         return [_usage_row(row, by) for row in rows]
 
     def _usage_query(self, by: tuple[str, ...], since: float | None, until: float | None) -> sa.Select[Any]:
-        source = self._by_tag(since, until) if "tag" in by else _by_days(since, until)
+        source = self._by_tag(since, until) if "tag" in by else by_days(since, until)
         columns = source.c
         labelled = [columns[name].label(f"by_{name}") for name in by]
         cost = sa.func.sum(columns.cost)
@@ -103,11 +103,11 @@ class Ledger:
     def _by_tag(self, since: float | None, until: float | None) -> sa.Subquery:
         """Each call once for each of its tags. There are no sums of these: callers make tags as they like."""
         calls = _calls(since, until, schema.ledger.c.tags).subquery()
-        tags = _TAGS[self._database.kind](calls.c.tags)
+        tags = TAGS[self._database.kind](calls.c.tags)
         return sa.select(*calls.c, tags.c.value.label("tag")).outerjoin_from(calls, tags, sa.true()).subquery()
 
 
-def _by_days(since: float | None, until: float | None) -> sa.Subquery:
+def by_days(since: float | None, until: float | None) -> sa.Subquery:
     """The sums of the days that lie within the time whole, and the calls of what is left of it at both ends."""
     first, last = days.whole_days(since, until)
     if first is not None and last is not None and first >= last:
@@ -136,7 +136,7 @@ def _within(query: sa.Select[Any], column: Any, start: float | None, end: float 
     return query if end is None else query.where(column < end)
 
 
-_TAGS: dict[str, Any] = {
+TAGS: dict[str, Any] = {
     "sqlite": lambda column: sa.func.json_each(column).table_valued("value"),
     "postgresql": lambda column: (
         sa.func.json_array_elements_text(sa.cast(column, sa.JSON)).table_valued("value").render_derived()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -20,12 +21,17 @@ from trunkline.core.reply import Reply
 from trunkline.core.stores import Counters, Tariff
 from trunkline.dialects.asked import Asked, asked
 from trunkline.policy.estimate import TOKENS_PER_FILE, weigh
+from trunkline.policy.queue import QueueSettings
 from trunkline.policy.rules import shown
 from trunkline.stages.admission.granted import LEASE, Granted
+from trunkline.stages.admission.patience import Patience
 from trunkline.stages.admission.plan import Plan, Planner
 from trunkline.stages.admission.refused import refused
 from trunkline.stages.admission.room import Bound, bound_of
+from trunkline.stages.admission.seeding import Seeding
 from trunkline.stages.admission.settings import AdmissionSettings
+
+__all__ = ["Admission", "Planner", "Seeding"]
 
 log = logging.getLogger("trunkline.calls")
 
@@ -57,8 +63,10 @@ class Admission:
         planner: Planner,
         settings: AdmissionSettings,
         seeded: Callable[[], bool],
+        patience: Patience | None = None,
     ) -> None:
         self.counters = counters
+        self.patience = patience or Patience(QueueSettings(), time.monotonic)
         self._prices = prices
         self._seeded = seeded
         self._live: dict[int, Granted] = {}
@@ -91,7 +99,7 @@ class Admission:
             body = call.body
             size, files = weigh(body) if len(body) <= LARGE else await asyncio.to_thread(weigh, body)
         amounts = self._amounts(call, plan, size, files)
-        answer = await self.counters.take(plan.wants, amounts, LEASE)
+        answer = await self.patience.admit(call, plan.wants, lambda: self.counters.take(plan.wants, amounts, LEASE))
         if not isinstance(answer, Grant):
             self.refusals += 1
             raise refused(answer)
@@ -149,6 +157,7 @@ class Admission:
     def ended(self, granted: Granted, exceeded: int) -> None:
         self._live.pop(id(granted), None)
         self.overruns += exceeded
+        self.patience.freed()
 
     def _warn(self, plan: Plan, grant: Grant) -> None:
         """A soft limit is said once in the log, by the call that passes it."""
@@ -178,6 +187,8 @@ class Admission:
             "trunkline_limit_warnings": self.warnings,
             "trunkline_limit_overruns": self.overruns,
             "trunkline_limit_grants": len(self._live),
+            "trunkline_limit_calls_waiting": self.patience.waiting,
+            "trunkline_limit_calls_waited": self.patience.waited,
         }
 
     async def shown(self) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 
@@ -11,10 +12,12 @@ from trunkline.core.call import Key
 from trunkline.core.errors import ModelNotFound
 from trunkline.core.limit import Dimension, Want
 from trunkline.policy.expect import Expectation
-from trunkline.policy.rules import DIMENSIONS, Rule, parse
+from trunkline.policy.rules import DIMENSIONS, SCOPES, Rule, Scope, parse
 from trunkline.providers.target import Target
 from trunkline.stages.admission.room import Room, room_of
 from trunkline.stages.admission.settings import LimitSettings, TeamSettings
+
+log = logging.getLogger("trunkline.calls")
 
 MAX_PLANS = 10_000
 MOST = len(DIMENSIONS)
@@ -22,7 +25,7 @@ MOST = len(DIMENSIONS)
 _COST = DIMENSIONS.index("cost")
 _MEASURED: frozenset[Dimension] = frozenset({"input_tokens", "output_tokens", "tokens", "cost"})
 """What is known only once a call has ended."""
-_TIMELESS = frozenset({"minute", "rolling minute", "now"})
+TIMELESS = frozenset({"minute", "rolling minute", "now"})
 """Windows that the ledger need not be asked for: they are over, or nearly, when the gateway has started."""
 
 Resolve = Callable[[str], Sequence[Target]]
@@ -109,7 +112,7 @@ class Planner:
             counted=bool(extra),
             bounded=tuple(at for at, most in enumerate(exact) if most),
             priced=_COST in dimensions,
-            lasting=any(want.window.name not in _TIMELESS for want in wants),
+            lasting=any(want.window.name not in TIMELESS for want in wants),
             extra=extra,
             extra_wants=tuple(wants[at] for at in extra),
             soft=tuple(at for at, want in enumerate(wants) if want.soft),
@@ -124,22 +127,55 @@ class Planner:
 
     def _all(self, key: Key, model: str, tags: tuple[str, ...]) -> Iterator[tuple[Want, Rule]]:
         """Every limit that applies, with its rule."""
+        for scope in SCOPES:
+            for value, shown in _values(scope, key, model, tags):
+                yield from self._of(scope, value, shown, model, key)
+
+    def _of(self, scope: Scope, value: str, shown: str, model: str, key: Key | None) -> Iterator[tuple[Want, Rule]]:
+        """The limits of one scope. `key`: whose own are among them."""
         for row in self._rows:
             settings = row.settings
-            if settings.models is not None and not _matches(settings.models, model):
+            if settings.scope != scope or (settings.models is not None and not _matches(settings.models, model)):
                 continue
-            for value, shown in _values(settings.scope, key, model, tags):
-                if settings.names is not None and not _matches(settings.names, shown, value):
-                    continue
+            if settings.names is None or _matches(settings.names, shown, value):
                 for rule in row.rules:
-                    yield rule.want(settings.scope, value, shown, settings.models), rule
-        for rule in self._teams.get(key.team or "", ()):
-            yield rule.want("team", key.team or "", key.team or "", None), rule
-        for rule in map(parse, key.limits):
-            yield rule.want("key", key.id, key.name, None), rule
+                    yield rule.want(scope, value, shown, settings.models), rule
+        own: Sequence[Rule] = ()
+        if scope == "team":
+            own = self._teams.get(value, ())
+        elif scope == "key" and key is not None:
+            own = own_rules(key)
+        for rule in own:
+            yield rule.want(scope, value, shown, None), rule
+
+    # ── For those who ask what was used before ─────────────────────────────────────────────────────────────────────
+
+    def rules(self, scope: Scope, keys: Sequence[Key]) -> list[Rule]:
+        """All of a scope, whomever they are for."""
+        found = [rule for row in self._rows if row.settings.scope == scope for rule in row.rules]
+        if scope == "team":
+            found += [rule for rules in self._teams.values() for rule in rules]
+        elif scope == "key":
+            found += [rule for key in keys for rule in own_rules(key)]
+        return found
+
+    def wants_of(self, scope: Scope, value: str, shown: str, model: str, key: Key | None) -> list[Want]:
+        """The limits of one key, team, tag, model or of all that calls for this model count against."""
+        return list({want.counter: want for want, _ in self._of(scope, value, shown, model, key)}.values())
 
 
-def _values(scope: str, key: Key, model: str, tags: tuple[str, ...]) -> list[tuple[str, str]]:
+def own_rules(key: Key) -> list[Rule]:
+    """A key's own limits. One that cannot be read was written by a later version: it is said, and passed over."""
+    rules = []
+    for text in key.limits:
+        try:
+            rules.append(parse(text))
+        except ValueError as error:
+            log.error("the key %s has a limit that is not known here: %s", key.name, error)
+    return rules
+
+
+def _values(scope: Scope, key: Key, model: str, tags: tuple[str, ...]) -> list[tuple[str, str]]:
     """Whom a call belongs to in this scope: by the name that counters have, and for people."""
     match scope:
         case "global":
