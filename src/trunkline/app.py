@@ -298,7 +298,6 @@ class Gateway:
     async def aclose(self) -> None:
         self.pressure.close()
         await self.reloader.aclose()
-        await self.hot.aclose()
         stopped = ShuttingDown("This gateway shut down before the answer was complete.")
         await self.idempotency.aclose(stopped)
         await self.conversation.aclose(stopped)
@@ -307,6 +306,7 @@ class Gateway:
         await self.probing.aclose()
         await self._upstream.aclose()
         await self.transport.aclose()
+        await self.hot.aclose()
         if self.shipper is not None and not self.shipper.stop(SHIPPING_TIME):
             log.warning("the journal keeps entries that did not reach the database: the next start ships them")
         if self._loader.is_alive():  # a thread that is importing must not be met by the interpreter's own end
