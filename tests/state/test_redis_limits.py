@@ -1,0 +1,93 @@
+"""Limits over HTTP with two gateways on one Redis: exact together, and no call in trouble when Redis is."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvloop
+
+from tests.running import Running, running, until
+from tests.state.redis_server import RedisServer
+from tests.talking import ask
+
+LOOPS = {"uvloop": uvloop.new_event_loop}
+BODY = {"model": "sim/sim-small", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 20}
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    server = RedisServer(tmp_path)
+    server.start()
+    yield server
+    server.stop()
+
+
+@asynccontextmanager
+async def pair(redis: RedisServer, directory: Path, limits: list[str], **given: Any) -> AsyncIterator[list[Running]]:
+    async with AsyncExitStack() as stack:
+        made = []
+        for name in ("one", "two"):
+            (directory / name).mkdir()
+            sections = {
+                "limits": [{"allow": limits}],
+                "state": {
+                    "durable": None,
+                    "directory": str(directory / name),
+                    "hot": redis.url,
+                    "redis": {"deadline": 0.5, "processes": 2} | given,
+                },
+            }
+            made.append(await stack.enter_async_context(running(directory / name, sections, begin=True)))
+        yield made
+
+
+async def calls(gateways: list[Running], count: int) -> Counter[int]:
+    """So many at once at each of them: how many ended with which status."""
+    answers = await asyncio.gather(
+        *(ask(each.port, "/v1/chat/completions", BODY) for _ in range(count) for each in gateways)
+    )
+    return Counter(answer.status for answer in answers)
+
+
+async def test_two_gateways_admit_what_is_allowed_to_the_call(redis: RedisServer, tmp_path: Path) -> None:
+    async with pair(redis, tmp_path, ["requests=37/day", "concurrent_requests=100"]) as gateways:
+        assert await calls(gateways, 40) == {200: 37, 429: 43}
+        refused = await ask(gateways[1].port, "/v1/chat/completions", BODY)
+        assert refused.status == 429
+        assert 0 < int(refused.headers["retry-after"]) <= 86_400
+
+
+async def test_calls_go_on_within_the_bound_while_redis_is_gone(redis: RedisServer, tmp_path: Path) -> None:
+    limits = ["requests=60/day", "concurrent_requests=100"]
+    async with pair(redis, tmp_path, limits, deadline=0.02) as gateways:
+        assert await calls(gateways, 10) == {200: 20}
+        redis.stop()
+        began = time.monotonic()
+        found = await calls(gateways, 40)
+        assert time.monotonic() - began < 5.0
+        assert set(found) == {200, 429}
+        assert 36 <= found[200] <= 60  # 40 were left, of which each has the half; what one has not heard of, it has too
+        redis.start()
+        for each in gateways:
+            await until(lambda hot=each.gateway.hot: hot.status()["up"], "Redis is used again")  # type: ignore[misc]
+        counters = gateways[0].gateway.hot.counters
+        want = next(want for want in gateways[0].gateway.admission.planner.wants() if want.dimension == "requests")
+        assert await counters.read([(want.counter, want.window)]) == [
+            found[200]
+        ]  # and what was before it had in memory
+
+
+async def test_without_redis_calls_with_limits_can_be_refused(redis: RedisServer, tmp_path: Path) -> None:
+    async with pair(redis, tmp_path, ["requests=60/day"], when_down="refuse") as gateways:
+        redis.stop()
+        await until(lambda: not gateways[0].gateway.hot.status()["up"], "Redis is gone")
+        answer = await ask(gateways[0].port, "/v1/chat/completions", BODY)
+        assert answer.status == 503
+        assert answer.headers["retry-after"] == "1"
