@@ -27,8 +27,9 @@ class Nothing:
 
 
 @asynccontextmanager
-async def priced(directory: Path, sections: dict[str, Any], model: str = "gpt-4o-mini") -> AsyncIterator[Running]:
-    """A gateway whose model `m` costs money, at a provider that is a simulator: its cues stand behind `#`."""
+async def priced(directory: Path, sections: dict[str, Any], begin: bool = False) -> AsyncIterator[Running]:
+    """A gateway whose model `m` costs money, at a provider that is a simulator. `begin`: its database is opened."""
+    model = "gpt-4o-mini"
     host, port, close = await start_embedded()
     try:
         provider = {"kind": "openai", "base_url": f"http://{host}:{port}/v1", "api_key": "sk-simulated-key"}
@@ -36,9 +37,10 @@ async def priced(directory: Path, sections: dict[str, Any], model: str = "gpt-4o
             name: {"targets": [{"target": f"p/{model}+{cues}" if cues else f"p/{model}", "base_model": model}]}
             for name, cues in {"m": "", "slow": "latency=200ms", "broken": "500", "streamed": "ttft=50ms"}.items()
         }
-        async with running(directory, {"providers": {"p": provider}, "models": models} | sections) as run:
-            run.gateway.prices.load()
-            run.gateway.seeding.look(run.gateway.admission.planner, list, Nothing())
+        async with running(directory, {"providers": {"p": provider}, "models": models} | sections, begin=begin) as run:
+            if not begin:
+                run.gateway.prices.load()
+                run.gateway.seeding.look(run.gateway.admission.planner, list, Nothing())
             yield run
     finally:
         await close()
@@ -117,3 +119,19 @@ async def test_a_budget_is_spent_to_the_end_and_not_beyond(tmp_path: Path) -> No
         assert (refused.status, refused.json["error"]["type"]) == (429, "insufficient_quota")
         assert refused.headers["x-should-retry"] == "false"
         assert (await used(run))["cost"] == spent
+
+
+async def test_a_restart_does_not_give_a_budget_back(tmp_path: Path) -> None:
+    limits = [{"allow": ["cost=1/day", "requests=1000/hour"]}, {"scope": "tag", "allow": ["tokens=100000/day"]}]
+    before: dict[str, int] = {}
+    async with priced(tmp_path, {"limits": limits}, begin=True) as run:
+        for _ in range(3):
+            assert (await say(run, headers={"x-trunkline-tags": "app"})).status == 200
+        before = await used(run)
+    assert (before["requests"], before["cost"] > 0) == (3, True)
+    async with priced(tmp_path, {"limits": limits}, begin=True) as run:
+        assert (await say(run, headers={"x-trunkline-tags": "app"})).status == 200
+        after = await used(run)
+    assert after["requests"] == 4
+    assert after["cost"] == before["cost"] // 3 * 4
+    assert after["tokens"] == before["tokens"] // 3 * 4
