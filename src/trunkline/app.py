@@ -51,6 +51,7 @@ from trunkline.stages.idempotency import Idempotency
 from trunkline.stages.ledger import Ledger
 from trunkline.stages.routing import Routing
 from trunkline.stages.routing.changes import Changes
+from trunkline.stages.routing.hinted import share
 from trunkline.stages.routing.explain import Explanation
 from trunkline.stages.routing.report import Labelled, measured, report, summary
 from trunkline.stages.routing.route import Routes
@@ -102,6 +103,7 @@ class Gateway:
         self.changes = Changes(time.time)
         self.board = Board(config.routing.health, config.routing.concurrency, random.random, self.changes)
         self.pressure = Pressure(config.shedding, config.server.workers)
+        self.board.lag = lambda: self.pressure.shedding.lag
         self.admittance = Admittance(self.pressure.shedding, config.queue.priority, {})
         suspend = Suspension(self._keys, self._keys_changed)
         self.watch = Watch(config.abuse, config.server.trusted_proxies, time.monotonic, self.meters, suspend)
@@ -208,6 +210,7 @@ class Gateway:
     def _converse(self) -> None:
         """Tell the other processes what changes here, and hear what changes there."""
         loop, hints = asyncio.get_running_loop(), self.hot.hints
+        share(hints, self.board, self.changes, time.monotonic)
         hints.listen("config", str, lambda _: self.reloader.soon("another process has another configuration"))
         if self.shipper is not None:
             hints.listen("keys", str, self.shipper.hurry)
@@ -240,7 +243,9 @@ class Gateway:
         self.watch.take(config.abuse)
         priorities = {name: team.priority for name, team in config.teams.items() if team.priority is not None}
         self.admittance.take(config.queue.priority, priorities)
-        self.routing.waiting.take(config.queue, {name: team.weight for name, team in config.teams.items()})
+        weights = {name: team.weight for name, team in config.teams.items()}
+        self.routing.waiting.take(config.queue, weights)
+        self.admission.patience.take(config.queue, weights)
 
     def _routes(self, plane: Plane) -> Routes:
         return Routes(plane.config.models, plane.own, plane.directory.resolve, self.board, self.prices)
@@ -348,13 +353,10 @@ class Gateway:
         return self.routing.explain(call, ahead.random)
 
     def _targets(self) -> list[Target]:
-        """Those of the public models."""
         return [each for targets in self.plane.own.values() for each in targets]
 
     def _health(self) -> list[dict[str, Any]]:
-        for each in self._targets():
-            self.board.of(each.name)  # also of those that nobody has asked yet
-        return report(self.board, time.monotonic(), time.time())
+        return report(self.board, (each.name for each in self._targets()), time.monotonic(), time.time())
 
     def _of_targets(self) -> dict[Labelled, float]:
         return (

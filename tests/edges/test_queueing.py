@@ -87,3 +87,13 @@ async def test_a_client_that_leaves_makes_room(tmp_path: Path) -> None:
         await asyncio.wait([first, second])
         await run.entry(2)
         assert {entry.error for entry in run.entries()} == {"client_closed_request"}
+
+
+@pytest.mark.parametrize("wait", [False, True])
+async def test_calls_may_wait_for_a_limit_too(tmp_path: Path, wait: bool) -> None:
+    more = {"limits": [{"allow": ["concurrent_requests=1"]}], "queue": {"limits": wait}}
+    async with running(tmp_path, sections() | more) as run:
+        answers = await asyncio.gather(*(post(run) for _ in range(3)))
+        assert sorted(answer.status for answer in answers) == ([200] * 3 if wait else [200, 429, 429])
+        await run.entry(3)
+        assert sum(entry.waited > 0.0 for entry in run.entries()) == (2 if wait else 0)

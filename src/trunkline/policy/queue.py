@@ -47,6 +47,8 @@ class QueueSettings(Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tru
     """Of these, how many may be of one team, or of one key that is in none."""
     aging: Annotated[float, Meta(ge=0, le=3600)] = 5.0
     """Seconds after which calls of a lower priority get one place in twenty, so that they do not wait for ever."""
+    limits: bool = False
+    """Whether calls wait too whom a limit of the gateway's own refuses, where it will have room in time."""
     priority: Priority = "default"
     """What calls have whose key and team have no priority; a call may ask for less by `x-trunkline-priority`."""
 
@@ -256,6 +258,20 @@ class FairQueue(Generic[T]):
                 self._pace.served(now)
                 return found
         return None
+
+    def head(self, now: float) -> T | None:
+        """The ticket that is to be served next; it stays."""
+        found: list[T] = []
+
+        def note(ticket: T) -> bool:
+            if ticket.until > now:
+                found.append(ticket)
+            return False
+
+        for each in self._order(now):
+            if not found:
+                each.take(note, MAX_LOOKS)
+        return found[0] if found else None
 
     def expected(self, ticket: Ticket, now: float) -> float | None:
         """Seconds that a call would wait which comes now, at the rate observed; None where none is known."""

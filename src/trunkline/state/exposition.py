@@ -19,6 +19,8 @@ GAUGES = {
     "trunkline_upstream_calls_waiting": "Calls that wait for a connection.",
     "trunkline_credentials_retired": "Providers' credentials that are of no use until somebody does something about it.",
     "trunkline_credentials_resting": "Providers' credentials that rest, each model counted by itself.",
+    "trunkline_limit_calls_waiting": "Calls that wait for a limit to have room.",
+    "trunkline_limit_calls_waited": "Calls that have waited for that, and were let in.",
     "trunkline_limit_refusals": "Calls that a limit of the gateway's own refused.",
     "trunkline_limit_warnings": "Calls beyond a soft limit.",
     "trunkline_limit_overruns": "Limits exceeded by a call that used more than had been thought possible.",

@@ -15,7 +15,7 @@ from typing import Any
 
 from trunkline.core.call import Call
 from trunkline.core.errors import CostUnknown, Overloaded
-from trunkline.core.limit import Grant
+from trunkline.core.limit import Grant, Refusal
 from trunkline.core.pipeline import Handler
 from trunkline.core.reply import Reply
 from trunkline.core.stores import Counters, Tariff
@@ -99,7 +99,7 @@ class Admission:
             body = call.body
             size, files = weigh(body) if len(body) <= LARGE else await asyncio.to_thread(weigh, body)
         amounts = self._amounts(call, plan, size, files)
-        answer = await self.patience.admit(call, plan.wants, lambda: self.counters.take(plan.wants, amounts, LEASE))
+        answer = await self._take(call, plan, amounts)
         if not isinstance(answer, Grant):
             self.refusals += 1
             raise refused(answer)
@@ -110,6 +110,11 @@ class Admission:
         if plan.soft:
             self._warn(plan, answer)
         return await proceed(call)
+
+    def _take(self, call: Call, plan: Plan, amounts: list[int]) -> Awaitable[Grant | Refusal]:
+        if not self.patience.on:
+            return self.counters.take(plan.wants, amounts, LEASE)
+        return self.patience.admit(call, plan.wants, lambda: self.counters.take(plan.wants, amounts, LEASE))
 
     # ── How much ───────────────────────────────────────────────────────────────────────────────────────────────────
 
