@@ -243,9 +243,7 @@ class Gateway:
         self.watch.take(config.abuse)
         priorities = {name: team.priority for name, team in config.teams.items() if team.priority is not None}
         self.admittance.take(config.queue.priority, priorities)
-        weights = {name: team.weight for name, team in config.teams.items()}
-        self.routing.waiting.take(config.queue, weights)
-        self.admission.patience.take(config.queue, weights)
+        self.routing.waiting.take(config.queue, {name: team.weight for name, team in config.teams.items()})
 
     def _routes(self, plane: Plane) -> Routes:
         return Routes(plane.config.models, plane.own, plane.directory.resolve, self.board, self.prices)

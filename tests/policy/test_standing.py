@@ -149,6 +149,17 @@ def test_slow_can_be_a_number_of_seconds_and_then_answers_without_a_stream_count
     assert stand.changes[-1].reason == "the answer began after 4.0 s, and 3 s is slow"
 
 
+def test_nobody_is_called_slow_by_a_process_that_is_late_itself() -> None:
+    stand = Stand(HealthSettings(slow_after=3.0))
+    stand.board.lag = lambda: 0.2
+    for _ in range(100):
+        stand.works(stand.of(), 4.0)
+    for _ in range(100):
+        stand.now += 1.0
+        stand.of().began(stand.now, True)
+    assert stand.of().well
+
+
 def test_what_was_given_up_late_counts_as_slow() -> None:
     stand = Stand(HealthSettings(slow_after=3.0))
     target = stand.of()

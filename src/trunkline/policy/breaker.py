@@ -80,7 +80,7 @@ LONGEST_PAUSE = 300.0
 ULP = 1e-6
 """Seconds that two readings of one moment may differ by, after some arithmetic."""
 
-_TOTAL: frozenset[Cause] = frozenset({"failures", "unreachable", "silent"})
+_TOTAL: frozenset[Cause] = frozenset({"failures", "unreachable", "silent", "told"})
 """Causes that leave nothing to hope for: `most_out` does not bind them."""
 
 
@@ -88,8 +88,8 @@ class Breaker:
     """One target's. `since` and `until` of the present state; `reason` in words, for people."""
 
     __slots__ = (
-        "_at", "_bad", "_draw", "_healed", "_pause", "_proofs", "_relapses", "_room", "_row", "_slow", "_total",
-        "_trials", "cause", "reason", "settings", "since", "state", "until",
+        "_at", "_bad", "_draw", "_healed", "_pause", "_proofs", "_relapses", "_room", "_row", "_slow", "_suspect",
+        "_total", "_trials", "cause", "reason", "settings", "since", "state", "until",
     )  # fmt: skip
 
     def __init__(self, settings: HealthSettings, draw: Callable[[], float]) -> None:
@@ -111,6 +111,7 @@ class Breaker:
         self._total = self._bad = self._slow = 0.0
         self._row = self._trials = self._proofs = 0
         self._room = 1.0
+        self._suspect = False
 
     # ── What is asked ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -212,11 +213,14 @@ class Breaker:
         self._total = self._total * keep + 1.0
         if not bad:
             self._bad *= keep
-            self._row = 0
+            if self._row:
+                self._row, self._suspect = 0, False
             return False
         self._bad = self._bad * keep + 1.0
         self._row += 1
         self._room = max(1.0, self._room / 2)
+        if self._suspect:
+            return self.trip(now, "told", f"another process has found it out, and here it failed too: {bad}")
         if self._row >= self.settings.failures:
             return self.trip(now, "failures", f"{self._row} failures in a row, the last of them: {bad}")
         share, total = self.settings.share, self._total
@@ -238,6 +242,10 @@ class Breaker:
         self.state, self.since, self.until = "open", now, now + self._pause
         self.cause, self.reason = cause, reason
         return True
+
+    def suspect(self) -> None:
+        """Somebody else has found it out: one more failure opens it, unless a call goes well before."""
+        self._row, self._suspect = max(self._row, 1), True
 
     def heal(self, now: float) -> None:
         """Somebody has asked beside the calls, and it is well: the next call is on trial."""

@@ -30,6 +30,8 @@ SPREAD = 0.1
 """A rest is drawn up to so much longer than was asked for: not all come back in the same moment."""
 UNREACHABLE = "upstream_unreachable"
 """The error that is about a provider rather than about one of its models."""
+OUR_OWN = 0.1
+"""Seconds: where this process is later than that, nobody else is called slow."""
 LONGEST_PAUSE_ASKED = 30.0
 """Seconds: what a provider whose failures put it out may ask for."""
 
@@ -163,6 +165,15 @@ class Standing:
         if self.breaker.state == "closed" and self.breaker.trip(now, cause, reason):
             self._changed(now)
 
+    def suspect(self) -> None:
+        """Another process has found it out of order."""
+        if self.breaker.state == "closed":
+            self.breaker.suspect()
+
+    def rest(self, seconds: float, reason: str, now: float) -> None:
+        """Another process was told to wait for so long."""
+        self._until(now, seconds, reason, "told")
+
     def proved(self, now: float) -> None:
         """Somebody beside the calls has found it in order."""
         self.breaker.heal(now)
@@ -213,6 +224,8 @@ class Standing:
     def _slow(self, begun: float, stream: bool) -> str:
         """How late an answer began, in words; "" where that is in time."""
         settings = self.breaker.settings
+        if self._board.lag() > OUR_OWN:
+            return ""
         if settings.slow_after is not None:
             late = begun > settings.slow_after
             return f"the answer began after {begun:.1f} s, and {settings.slow_after:g} s is slow" if late else ""
@@ -226,7 +239,7 @@ class Standing:
         silence = now - self._progress
         usual, settings = self.first_byte.usual, self.breaker.settings
         bound = settings.slow_after or (max(usual * settings.slow, LEAST_SLOW) if usual is not None else None)
-        if bound is not None and silence > bound:
+        if bound is not None and silence > bound and self._board.lag() <= OUR_OWN:
             words = f"{self.waiting} streams wait, and none has begun for {silence:.1f} s"
             if self.breaker.trip(now, "silent", words, silence):
                 self._changed(now)
@@ -258,7 +271,7 @@ class Standing:
         self._limited += 1
         self._until(now, seconds, outcome.code or "rate limited")
 
-    def _until(self, now: float, seconds: float, reason: str) -> None:
+    def _until(self, now: float, seconds: float, reason: str, cause: Literal["limited", "told"] = "limited") -> None:
         """Rest, as the provider asks."""
         known = now < self.resting
         if not known:
@@ -267,7 +280,7 @@ class Standing:
         self.rest_reason = reason
         self.well = False
         if not known:
-            self._board.tell(Change(self.name, "resting", reason, "limited", self.resting - now))
+            self._board.tell(Change(self.name, "resting", reason, cause, self.resting - now))
 
     def _look(self, now: float) -> None:
         """A call begins at a target with something the matter."""
@@ -286,7 +299,7 @@ class Standing:
 
 
 class Board:
-    """`draw`: numbers from 0 to 1; `tell` hears of every change."""
+    """`draw`: numbers from 0 to 1; `tell` hears of every change; `lag`: seconds by which this process is late itself."""
 
     def __init__(
         self,
@@ -294,11 +307,13 @@ class Board:
         concurrency: ConcurrencySettings | None = None,
         draw: Callable[[], float] = lambda: 0.5,
         tell: Tell = lambda change: None,
+        lag: Callable[[], float] = float,
     ) -> None:
         self.health = health or HealthSettings()
         self.concurrency = concurrency or ConcurrencySettings()
         self.draw = draw
         self.tell = tell
+        self.lag = lag
         self._standings: dict[str, Standing] = {}
         self._providers: dict[str, Provider] = {}
 
@@ -312,6 +327,9 @@ class Board:
             standing = self._standings[name] = Standing(name, self, provider)
             provider.members.append(standing)
         return standing
+
+    def knows(self, name: str) -> bool:
+        return name in self._standings
 
     def configure(self, health: HealthSettings, concurrency: ConcurrencySettings) -> None:
         """Other rules from now on; what is known stays."""

@@ -34,6 +34,8 @@ class Changes:
         self._clock = clock
         self._recent: deque[tuple[float, Change]] = deque(maxlen=KEPT)
         self.count: Counter[tuple[str, str]] = Counter()
+        self.also: Callable[[Change], None] | None = None
+        """Who else is told."""
 
     def __call__(self, change: Change) -> None:
         self._recent.append((self._clock(), change))
@@ -41,6 +43,8 @@ class Changes:
             label = (change.target, change.cause)
             if label in self.count or len(self.count) < MAX_COUNTED:
                 self.count[label] += 1
+        if self.also is not None:
+            self.also(change)
         for_so_long = f" for {change.seconds:.1f} s" if change.seconds is not None else ""
         because = f": {change.reason}" if change.state in ("out", "resting") else ""
         facts = {"target": change.target, "code": change.cause or None}

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from trunkline.policy.digest import Digest
 from trunkline.policy.standing import Board, Standing
 
 
-def report(board: Board, now: float, at: float) -> list[dict[str, Any]]:
-    """One row a target, those in trouble first. `now`: on the board's clock; `at`: the same moment, since the epoch."""
+def report(board: Board, names: Iterable[str], now: float, at: float) -> list[dict[str, Any]]:
+    """One row a target, those in trouble first. `names`: targets to show though nobody has asked them yet; `now`: on
+    the board's clock; `at`: the same moment, since the epoch."""
+    for name in names:
+        board.of(name)
     rows = [_row(each, now, at) for each in board.shown()]
     return sorted(rows, key=lambda row: (row["state"] == "well", row["target"]))
 
