@@ -51,8 +51,8 @@ from trunkline.stages.idempotency import Idempotency
 from trunkline.stages.ledger import Ledger
 from trunkline.stages.routing import Routing
 from trunkline.stages.routing.changes import Changes
-from trunkline.stages.routing.hinted import share
 from trunkline.stages.routing.explain import Explanation
+from trunkline.stages.routing.hinted import share
 from trunkline.stages.routing.report import Labelled, measured, report, summary
 from trunkline.stages.routing.route import Routes
 from trunkline.state.exposition import exposition

@@ -299,7 +299,7 @@ class Standing:
 
 
 class Board:
-    """`draw`: numbers from 0 to 1; `tell` hears of every change; `lag`: seconds by which this process is late itself."""
+    """`draw`: numbers from 0 to 1; `tell` hears of every change; `lag`: seconds that this process is late itself."""
 
     def __init__(
         self,
