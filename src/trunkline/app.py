@@ -202,6 +202,7 @@ class Gateway:
         gateway = cls(config, simulator, source)
         gateway._simulator_close = close
         gateway._converse()
+        gateway.hot.when_empty(gateway.seeding.again)
         await gateway.hot.open()
         gateway.pressure.begin()
         gateway.probing.begin()

@@ -91,3 +91,30 @@ async def test_without_redis_calls_with_limits_can_be_refused(redis: RedisServer
         answer = await ask(gateways[0].port, "/v1/chat/completions", BODY)
         assert answer.status == 503
         assert answer.headers["retry-after"] == "1"
+
+
+async def test_a_redis_that_lost_everything_is_told_what_the_ledger_knows(redis: RedisServer, tmp_path: Path) -> None:
+    sections = {
+        "limits": [{"allow": ["requests=10/day"]}],
+        "state": {
+            "durable": f"sqlite:///{tmp_path}/trunkline.db",
+            "directory": str(tmp_path / "state"),
+            "hot": redis.url,
+            "redis": {"deadline": 0.5},
+        },
+    }
+    async with running(tmp_path, sections, begin=True) as run:
+        gateway = run.gateway
+        assert await calls([run], 6) == {200: 6}
+        await until(lambda: gateway.status()["state"]["journal"]["entries"] == 0, "all is in the ledger")
+        redis.stop()
+        redis.start()
+        await until(lambda: gateway.hot.status()["outages"] == 1, "it has seen that Redis was gone")
+        await until(lambda: gateway.hot.status()["up"], "Redis is used again")
+        (want,) = gateway.admission.planner.wants()
+        asked = [(want.counter, want.window)]
+        end = time.monotonic() + 10
+        while (found := await gateway.hot.counters.read(asked)) != [6]:
+            assert time.monotonic() < end, found
+            await asyncio.sleep(0.05)
+        assert await calls([run], 6) == {200: 4, 429: 2}

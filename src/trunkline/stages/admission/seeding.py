@@ -1,5 +1,5 @@
 """Limits whose windows are longer than a restart takes go on where they were: what was used before comes from the
-ledger. For counters that die with the process; others need none of this."""
+ledger. For counters that die with the process, and for those that have lost what they knew."""
 
 from __future__ import annotations
 
@@ -84,18 +84,24 @@ class Seeding:
         self._known = plant is None
         self._loop = asyncio.get_running_loop()
 
+    def again(self, until: float, plant: Plant) -> None:
+        """Counters that remember by themselves have begun anew at that moment: they too are told what was used before.
+        Calls do not wait for it."""
+        self._until, self._plant, self._sought = until, plant, False
+
     def look(self, planner: Planner, keys: Callable[[], Sequence[Key]], past: Past) -> None:
         """From a thread, again and again: the first time that it succeeds is enough. Raises StoreError."""
         if self._sought:
             return
-        found = seeds(planner, keys(), past, self._until)
-        self._sought = True
-        self._loop.call_soon_threadsafe(self._planted, found)
+        until, plant = self._until, self._plant
+        assert plant is not None
+        found = seeds(planner, keys(), past, until)
+        self._sought = until == self._until
+        self._loop.call_soon_threadsafe(self._planted, found, plant)
 
-    def _planted(self, found: Seeds) -> None:
-        assert self._plant is not None
+    def _planted(self, found: Seeds, plant: Plant) -> None:
         for counter, (window, held) in found.items():
-            self._plant(counter, window, held)
+            plant(counter, window, held)
         self._known = True
 
     def __call__(self) -> bool:
