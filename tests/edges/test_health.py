@@ -117,6 +117,23 @@ async def test_metrics_and_readiness_tell_of_it(answer: Answer, tmp_path: Path) 
     assert ready.json["targets"] == {"known": 2, "out": 1}
 
 
+async def test_a_credential_that_fails_while_another_one_works_rests(tmp_path: Path) -> None:
+    async def by_credential(writer: asyncio.StreamWriter) -> None:
+        broken = one.asked[-1].headers["authorization"] == "Bearer broken"
+        await (FAILED if broken else GOOD)(writer)
+
+    async with Upstream(by_credential) as one, Upstream(GOOD) as two:
+        plan = sections(one, two)
+        del plan["providers"]["one"]["api_key"]
+        plan["providers"]["one"]["api_keys"] = ["broken", "sound"]
+        async with running(tmp_path, plan) as run:
+            assert await called(run, 10) == ["two/a", "one/a"] * 5
+            assert await called(run, 10) == ["one/a"] * 10
+            found = await shown(run)
+    assert [(each["credential"], each["state"]) for each in found["credentials"]] == [("credential 1 of 2", "resting")]
+    assert "5 failures in a row" in found["credentials"][0]["reason"]
+
+
 async def test_a_target_is_given_no_more_than_it_may_have_at_a_time(tmp_path: Path) -> None:
     release = asyncio.Event()
 

@@ -23,6 +23,9 @@ from trunkline.providers.target import Provider
 
 log = logging.getLogger("trunkline.credentials")
 
+STREAK = 5
+"""Failures in a row with one credential, while another one works, that are about the credential: an account or a region
+that is broken."""
 LOOK_EVERY = 5.0
 """Seconds between looks whether a retired credential is another one by now."""
 
@@ -43,6 +46,8 @@ class Wallet:
         self.provider = provider.name
         self._accesses = [opener.open(provider, number, entry) for number, entry in enumerate(entries)]
         self._rotation = Rotation([entry.weight for entry in entries] or [1.0])
+        self._streaks = [0] * len(entries)
+        """Failures in a row that nobody blamed on the credential."""
         self._used: dict[int, object] = {}
         """What was shown of those that were refused last."""
         self._retired: set[int] = set()
@@ -64,11 +69,13 @@ class Wallet:
                 response = await self._once(call, number, request, ask, explain)
             except UpstreamError as error:
                 if not self.blame(call, error, number):
+                    self._suspect(call, error, number)
                     raise
                 failure = error
                 if call.deadline is not None and _now() >= call.deadline:
                     break
             else:
+                self._streaks[number] = 0
                 self.praise(call, number)
                 if len(self._accesses) > 1 and call.attempts:  # a probe makes none
                     call.attempts[-1].credential = access.label
@@ -104,6 +111,19 @@ class Wallet:
             told = "%s at %s was refused (%s) and rests for %.0f s"
             log.warning(told, label, target.name, error.code, seconds, extra=facts)
         return True
+
+    def _suspect(self, call: Call, error: UpstreamError, number: int) -> None:
+        """Something failed with it. Where that happens again and again, and with another one it does not, it rests."""
+        if not error.retryable:
+            return
+        self._streaks[number] += 1
+        if self._streaks[number] < STREAK or min(self._streaks) > 0:
+            return
+        reason = f"{self._streaks[number]} failures in a row, and none with another credential"
+        seconds = self._rotation.rest(number, _now(), None, reason)
+        facts = {"request_id": call.id, "target": call.target.name, "code": error.code, "status": error.status}
+        told = "%s of %s rests for %.0f s: %s"
+        log.warning(told, self._label(number), self.provider, seconds, reason, extra=facts)
 
     @property
     def held(self) -> bool:
