@@ -134,9 +134,10 @@ def _compared(
     leg: Leg, everybody: Sequence[Candidate], candidates: Sequence[Candidate], ask: Ask, draw: Draw, commit: bool
 ) -> tuple[Candidate, list[Step]]:
     """Whoever wins the comparisons, and these."""
-    known = next((each for each in everybody if each.name == ask.preferred), None)
-    if known is not None:
-        return known, [Step("conversation", {known.name: 0.0})]
+    if ask.preferred:
+        known = next((each for each in everybody if each.name == ask.preferred), None)
+        if known is not None:
+            return known, [Step("conversation", {known.name: 0.0})]
     steps: list[Step] = []
     if leg.canaries:
         candidates = _side(candidates, ask, steps)
@@ -171,13 +172,14 @@ def _best(leg: Leg, candidates: Sequence[Candidate], ask: Ask, draw: Draw, steps
     for number, (name, strategy, tolerance) in enumerate(leg.plan):
         if len(candidates) == 1:
             break
-        ranks = [strategy.rank(candidate, ask) for candidate in candidates]
-        named = {candidate.name: rank for candidate, rank in zip(candidates, ranks, strict=True)}
+        rank = strategy.rank
+        ranks = [rank(candidate, ask) for candidate in candidates]
+        named = dict(zip([candidate.name for candidate in candidates], ranks, strict=True))
         if number < last:
             steps.append(Step(name, named, tolerance))
             candidates = [candidates[position] for position in within(ranks, tolerance)]
         else:
-            drawn = tuple(draw() for _ in range(strategy.draws)) if strategy.draws else NONE
+            drawn = (draw(), draw()) if strategy.draws else NONE
             steps.append(Step(name, named, 0.0, drawn))
             return candidates[strategy.pick(ranks, drawn)]
     return candidates[0]

@@ -35,20 +35,17 @@ class Named(Protocol):
 class Candidate:
     """A target on a leg, with what the configuration says of it there and what is known of it."""
 
-    __slots__ = ("_prices", "condition", "credit", "row", "standing", "target")
+    __slots__ = ("_prices", "condition", "credit", "name", "row", "standing", "target")
 
     def __init__(self, target: Named, row: TargetSettings, standing: Standing, prices: Prices) -> None:
         self.target = target
+        self.name = target.name
         self.row = row
         self.standing = standing
         self.condition = Condition(row.when) if row.when is not None else None
         self.credit = 0.0
         """Of smooth weighted round robin."""
         self._prices = prices
-
-    @property
-    def name(self) -> str:
-        return self.target.name
 
     @property
     def ability(self) -> Ability:

@@ -65,8 +65,8 @@ def _scarce(candidate: Candidate, ask: Ask) -> float:
 class Strategy(Struct, frozen=True):
     rank: Rank
     pick: Pick
-    draws: int = 0
-    """Random numbers that the pick takes."""
+    draws: bool = False
+    """Whether the pick takes two random numbers."""
     took: Callable[[Sequence[Candidate], Candidate], None] | None = None
     """What a choice changes for the next one."""
     ties: str = ""
@@ -76,8 +76,8 @@ class Strategy(Struct, frozen=True):
 STRATEGIES: Mapping[str, Strategy] = {
     "priority": Strategy(_order, first),
     "weighted": Strategy(_turn, first, took=_took_turn),
-    "least_busy": Strategy(_busy, two, draws=2),
-    "latency": Strategy(_slow, two, draws=2, took=_went_elsewhere),
+    "least_busy": Strategy(_busy, two, draws=True),
+    "latency": Strategy(_slow, two, draws=True, took=_went_elsewhere),
     "cost": Strategy(_dear, first, ties="least_busy"),
     "quota": Strategy(_scarce, first, ties="least_busy"),
 }
