@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from tests.edges.surface_calls import GENERATE
 from tests.running import Running, running, until
 from tests.talking import Answer, ask
+from trunkline.core.call import KeySpec
 
 PATHS = {"openai_chat": "/v1/chat/completions", "anthropic": "/v1/messages"}
 
@@ -97,3 +99,52 @@ async def test_calls_may_wait_for_a_limit_too(tmp_path: Path, wait: bool) -> Non
         assert sorted(answer.status for answer in answers) == ([200] * 3 if wait else [200, 429, 429])
         await run.entry(3)
         assert sum(entry.waited > 0.0 for entry in run.entries()) == (2 if wait else 0)
+
+
+# ── Overload ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+WEIGHTS = {"small": 1.0, "middle": 2.0, "large": 4.0}
+CALLERS = 8
+"""Of each team, at once: several times what there are places."""
+FIRST = 40
+"""Calls until the queue is what it will be: the first ones found free places."""
+SERVED = FIRST + 280
+
+
+async def a_key(run: Running, team: str) -> str:
+    """A key of this team, which may have any priority."""
+    shipper = run.gateway.shipper
+    assert shipper is not None
+    await until(lambda: shipper.keys is not None and run.gateway.ring.loaded, "the database is open")
+    assert shipper.keys is not None
+    _, secret = await asyncio.to_thread(shipper.keys.create, KeySpec(team, team=team, priority="interactive"))
+    await until(lambda: run.gateway.ring.find(secret.encode()) is not None, "the key is known")
+    return secret
+
+
+async def test_under_overload_teams_get_their_shares_and_batches_what_is_left(tmp_path: Path) -> None:
+    """Each team alone asks for more than can be served, and one sends a batch besides."""
+    target = "sim/sim-small+latency=10ms"
+    more = {
+        "auth": "required",
+        "models": {"smart": {"targets": [{"target": target, "max_concurrency": 3}]}},
+        "teams": {name: {"weight": weight} for name, weight in WEIGHTS.items()},
+    }
+    async with running(tmp_path, sections() | more, begin=True) as run:
+        keys = {team: await a_key(run, team) for team in WEIGHTS}
+        served: list[tuple[str, str]] = []
+
+        async def caller(team: str, priority: str) -> None:
+            said = {"authorization": f"Bearer {keys[team]}", "x_trunkline_priority": priority}
+            while len(served) < SERVED:
+                assert (await post(run, **said)).status == 200
+                served.append((team, priority))
+
+        calling = [caller(team, "default") for team in WEIGHTS for _ in range(CALLERS)]
+        batch = [caller("large", "batch") for _ in range(CALLERS)]
+        await asyncio.gather(*calling, *batch)
+        counted = Counter(team for team, priority in served[FIRST:SERVED] if priority == "default")
+        total = sum(counted.values())
+        for team, weight in WEIGHTS.items():
+            assert counted[team] / total == pytest.approx(weight / sum(WEIGHTS.values()), rel=0.05)
+        assert total >= 280 * 0.9, "what has time has what is left, and one place in twenty at most"
