@@ -102,5 +102,5 @@ class Alone:
         else:
             bucket, total = self._seen.get(want.counter, (0, 0))
             known = lives(want.window, bucket, bucket_at(want.window, self.now() // 1_000_000))
-            most = share(want.most - total if known and total < want.most else 0 if known else want.most, processes)
+            most = share(max(0, want.most - total) if known else want.most, processes)
         return structs.replace(want, most=max(0, most))

@@ -21,6 +21,7 @@ from trunkline.core.stores import StoreError, StoreUnavailable
 from trunkline.policy.outage import RedisSettings, StoreBreaker
 from trunkline.state.redis.connection import Connection, RedisError, RedisLate, RedisLost
 from trunkline.state.redis.finding import Finder
+from trunkline.state.redis.prepared import Preparations
 from trunkline.state.redis.scripts import read_scripts
 
 log = logging.getLogger(__name__)
@@ -74,6 +75,7 @@ class RedisClient:
         """By channel: who takes what is published there."""
         self._tag = f"{{{settings.prefix}}}:"
         self._common = [self.key(name) for name in ("leases", "held", "ended")]
+        self.prepared = Preparations(self.counter).of
         self.scripts = read_scripts()
         self._breaker = StoreBreaker()
         self._finder = Finder(location, self._made, self.key("name").decode())

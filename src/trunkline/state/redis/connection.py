@@ -151,7 +151,7 @@ class Connection(asyncio.Protocol):
 
     def _flush(self) -> None:
         transport, outgoing = self._transport, self._outgoing
-        if transport is None:
+        if transport is None or transport.is_closing():
             return
         transport.write(outgoing[0] if len(outgoing) == 1 else b"".join(outgoing))
         outgoing.clear()

@@ -13,8 +13,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-from msgspec import Struct
-
 from trunkline.core.errors import Overloaded
 from trunkline.core.limit import Grant, Refusal, Want, Window
 from trunkline.core.stores import StoreError, StoreUnavailable
@@ -25,18 +23,8 @@ from trunkline.state.redis.debts import Debts, done
 
 LONGEST_LEASE = 24 * 3_600_000
 """Milliseconds. Redis forgets what belongs to leases an hour later."""
-MAX_PREPARED = 4096
-"""Sets of wants whose command is kept half made."""
 AT_ONCE = 100
 """Grants that are adopted between two waits for Redis."""
-
-
-class Prepared(Struct, frozen=True):
-    """What is the same in all commands for the same wants."""
-
-    wants: tuple[Want, ...]
-    keys: list[bytes]
-    facts: tuple[Any, ...]
 
 
 class RedisCounters:
@@ -46,7 +34,6 @@ class RedisCounters:
         self._client = client
         self._alone = alone
         self._numbers = itertools.count()
-        self._prepared: dict[int, Prepared] = {}
         self._held: dict[str, Grant] = {}
         """All that this process has taken and not settled."""
         self._foreign: set[str] = set()
@@ -63,7 +50,7 @@ class RedisCounters:
         name = f"{client.salt}{next(self._numbers):x}"
         lease = min(lease, LONGEST_LEASE)
         if client.up:
-            prepared = self._prepare(wants)
+            prepared = client.prepared(wants)
             try:
                 answer = await client.decide("take", prepared.keys, (name, lease, *amounts, *prepared.facts))
             except asyncio.CancelledError:
@@ -104,21 +91,6 @@ class RedisCounters:
 
     # ── Deciding ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _prepare(self, wants: tuple[Want, ...]) -> Prepared:
-        """By identity: callers keep their wants, and hashing them would cost more than all else here."""
-        prepared = self._prepared.get(id(wants))
-        if prepared is None or prepared.wants is not wants:
-            if len(self._prepared) >= MAX_PREPARED:
-                self._prepared.clear()
-            facts = [
-                fact
-                for want in wants
-                for fact in (want.window.width, want.window.kept, want.most, int(want.soft), int(want.kept))
-            ]
-            prepared = Prepared(wants, [self._client.counter(want.counter) for want in wants], tuple(facts))
-            self._prepared[id(wants)] = prepared
-        return prepared
-
     def _granted(self, name: str, wants: tuple[Want, ...], amounts: Sequence[int], answer: list[int]) -> Grant:
         at, expires = answer[1], answer[2]
         grant = Grant(wants, tuple(amounts), tuple(answer[3::2]), tuple(answer[4::2]), at, expires, name)
@@ -154,7 +126,7 @@ class RedisCounters:
         facts: list[Any] = [grant.id, max(1, grant.expires - self._alone.now() // 1_000_000)]
         for want, bucket, amount in zip(grant.wants, grant.buckets, grant.amounts, strict=True):
             facts += (want.window.width, want.window.kept, bucket, amount, int(want.kept))
-        return self._client.run("adopt", self._prepare(grant.wants).keys, facts)
+        return self._client.run("adopt", self._client.prepared(grant.wants).keys, facts)
 
 
 def _portions(held: Iterable[str]) -> Iterator[list[str]]:

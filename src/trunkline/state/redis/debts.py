@@ -105,7 +105,7 @@ class Debts:
         facts: list[Any] = [grant.id, int(one.first)]
         for want, bucket, amount, used in zip(grant.wants, grant.buckets, grant.amounts, one.used, strict=True):
             facts += (want.window.width, want.window.kept, bucket, amount, used, int(want.kept))
-        keys = [self._client.counter(want.counter) for want in grant.wants]
+        keys = self._client.prepared(grant.wants).keys
         return self._sent("settle", keys, facts, lambda: None, lambda error: self._again(one, error))
 
     def _charge(self, number: str, bill: Owed) -> asyncio.Future[Any]:
