@@ -102,7 +102,7 @@ async def entries(run: Running, count: int) -> dict[str, Entry]:
     return found
 
 
-async def run_matrix(client: Client, matrix: list[Cell], kind: str, directory: Path) -> None:
+async def assert_matrix(client: Client, matrix: list[Cell], kind: str, directory: Path) -> None:
     simulator = await start(settings=Settings())
     try:
         async with running(directory, sections(matrix, simulator.port, kind)) as run:
@@ -122,7 +122,7 @@ def test_the_table_has_every_fault() -> None:
 
 
 async def test_chat_at_an_openai_target(tmp_path: Path) -> None:
-    await run_matrix(CHAT, cells(), "openai", tmp_path)
+    await assert_matrix(CHAT, cells(), "openai", tmp_path)
 
 
 SLICE = frozenset({"429", "503", "529", "400", "reset", "hang", "cut", "stall", "end", "error-first", "error-mid"})
@@ -136,6 +136,6 @@ async def test_the_other_families_at_every_family(client: Client, tmp_path: Path
     async def at(kind: str) -> None:
         directory = tmp_path / kind
         directory.mkdir()
-        await run_matrix(client, matrix, kind, directory)
+        await assert_matrix(client, matrix, kind, directory)
 
     await asyncio.gather(*(at(kind) for kind in ("openai", "anthropic", "gemini", "bedrock")))

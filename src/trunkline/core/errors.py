@@ -202,6 +202,12 @@ def why_cancelled(cancelled: BaseException) -> GatewayError:
     return given or ClientGone("The client closed the connection before the answer was complete.")
 
 
+class Outrun(GatewayError):
+    """An attempt that was given up because another one answered sooner. Never sent: the ledger shows it."""
+
+    status, code, kind = 499, "outrun", "timeout"
+
+
 class UpstreamError(GatewayError):
     """The upstream answered with an error. `status` is the upstream's; `code` and `kind` are ours, `upstream_code` is
     what it said. `body` is its answer, passed on untouched where the client speaks the same dialect."""

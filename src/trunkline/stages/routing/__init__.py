@@ -20,6 +20,7 @@ from trunkline.stages.routing.able import Offer, able
 from trunkline.stages.routing.attempt import Attempts, tell
 from trunkline.stages.routing.choose import Ask, Draw
 from trunkline.stages.routing.explain import Explanation, explain
+from trunkline.stages.routing.hedge import Hedger
 from trunkline.stages.routing.home import Homes
 from trunkline.stages.routing.journey import Guide, Journey
 from trunkline.stages.routing.recover import Recoverer, wanted
@@ -45,6 +46,7 @@ class Routing:
         self._attempts = Attempts(clock, self.waiting.freed)
         self._guide = Guide(clock, draw, sleep)
         self.homes = Homes(MemoryAffinities(), clock)
+        self._hedger = Hedger(self._attempts, self._guide, clock)
         self._recoverer = Recoverer(self._attempts, self._guide, clock)
         self._settings: RoutingSettings | None = None
         self.take(routes, settings, offer)
@@ -79,6 +81,7 @@ class Routing:
         guide.retries.calls += 1
         guide.failovers.calls += 1
         candidate = guide.first(journey)
+        hedge = journey.route.settings.hedge
         recovers = wanted(call, journey.route.settings.recover)
         while True:
             if self.waiting.due(journey, candidate):
@@ -86,7 +89,10 @@ class Routing:
             try:
                 if recovers:
                     call.recovery = Recovery()
-                reply = await self._attempts.make(call, candidate, proceed, journey.ask.now)
+                if hedge is None:
+                    reply = await self._attempts.make(call, candidate, proceed, journey.ask.now)
+                else:
+                    reply, candidate = await self._hedger.race(journey, candidate, proceed, hedge)
             except GatewayError as error:
                 tell(call, error)
                 onward = await guide.onward(journey, candidate, error)

@@ -89,6 +89,11 @@ def _known(raised: BaseException) -> GatewayError:
             return InternalError("")
 
 
+async def affordable(call: Call) -> bool:
+    """Whether the limits that apply to this call have room for one more attempt that is paid for."""
+    return call.grant is None or await call.grant.extend()
+
+
 def tell(call: Call, error: GatewayError) -> None:
     """The log gets what the caller does not: the transport's own words, and what the provider said of our account."""
     attempt = call.attempts[-1]

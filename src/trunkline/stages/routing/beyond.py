@@ -1,10 +1,12 @@
-"""What a model may have beside one attempt after the other: its settings."""
+"""What a model may have beside one attempt after the other: the settings of recovery and hedging."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
+
+Share = Annotated[float, Meta(ge=0, le=1)]
 
 
 class RecoverSettings(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -18,3 +20,15 @@ class RecoverSettings(Struct, forbid_unknown_fields=True, frozen=True, kw_only=T
     """How often one answer is gone on with."""
     silence: Annotated[float, Meta(gt=0, le=3600)] = 60.0
     """Seconds without a byte inside an answer after which it has broken off."""
+
+
+class HedgeSettings(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """A model's `hedge:`: a second attempt at another target while the first has not begun to answer. The first to
+    begin is the answer; the other one is cancelled."""
+
+    share: Share = 0.05
+    """Further prompt that may be sent because of it, as a share of all that is sent to this model: never more."""
+    after: Annotated[float, Meta(gt=0, le=600)] | None = None
+    """Seconds to wait for the first target; by default the time in which 95 % of its answers begin."""
+    floor: Annotated[float, Meta(ge=0, le=600)] = 0.05
+    """Seconds that are waited at least."""

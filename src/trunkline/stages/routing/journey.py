@@ -65,6 +65,15 @@ class Guide:
         candidate = choose(journey.route.legs, journey.ask, self._draw)
         return candidate if candidate is not None and self.failovers.withdraw(journey.ask.now) else None
 
+    def beside(self, journey: Journey, candidate: Candidate) -> Candidate | None:
+        """Another one of this candidate's model, while it is being asked; None: there is none in good health."""
+        legs = [leg for leg in journey.route.legs if candidate in leg.candidates]
+        ask = journey.ask
+        ask.tried.add(candidate)
+        other = choose(legs, ask, self._draw)
+        ask.tried.discard(candidate)
+        return other if other is not None and other.standing.well else None
+
     async def onward(self, journey: Journey, failed: Candidate, error: GatewayError) -> Candidate | None:
         """Whom to ask after this error, when it is time to; None: nobody."""
         ask = journey.ask

@@ -20,7 +20,7 @@ from trunkline.policy.continuation import Recovery, Resumable, Said, obstacle
 from trunkline.policy.estimate import BYTES_PER_TOKEN
 from trunkline.policy.failover import again
 from trunkline.policy.needs import thinks
-from trunkline.stages.routing.attempt import Attempts, tell
+from trunkline.stages.routing.attempt import Attempts, affordable, tell
 from trunkline.stages.routing.beyond import RecoverSettings
 from trunkline.stages.routing.journey import Guide, Journey
 from trunkline.stages.routing.route import Candidate
@@ -168,7 +168,7 @@ class Recoverer:
             tell(call, error)
             rescue.charge()
             candidate = self._successor(rescue, error)
-            if candidate is None:
+            if candidate is None or not await affordable(call):
                 return None
             call.recovery = rescue.recovery()
             try:
