@@ -347,6 +347,8 @@ class Gateway:
         """Where a call would go. What the router's dice would give next is told, and not taken. Raises ClientError."""
         who = ANYONE if self.config.auth == "open" else key
         call = described_call(described, who, self.config.server, time.time(), time.monotonic())
+        if who is not None and who.models is not None:
+            self.auth.may_ask(who, call)
         ahead = random.Random()  # noqa: S311 - nothing secret is drawn
         ahead.setstate(self._dice.getstate())
         return self.routing.explain(call, ahead.random)

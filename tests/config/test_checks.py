@@ -47,6 +47,26 @@ def read(tmp_path: Path, text: str, insecure: bool = False) -> Config:
         ("limits: [{scope: user, allow: ['cost=5/day']}]", "limits[0].scope", "expected"),
         ("teams: {a: {limits: ['cost=x/day']}}", "teams.a.limits[0]", "write DIMENSION=AMOUNT/WINDOW"),
         ("transport: {client: leen}", "transport.client", 'did you mean "lean"?'),
+        (
+            PROVIDERS + "models: {m: {targets: [{target: o/m}, {target: o/n, when: 'tag == 1'}]}}",
+            "models.m.targets[1].when",
+            "there is no 'tag' to look at",
+        ),
+        (
+            PROVIDERS + "models: {m: {targets: [{target: o/m, canary: 0.7}, {target: o/n, canary: 0.4}]}}",
+            "models.m.targets",
+            "add up to more than 1",
+        ),
+        (
+            PROVIDERS + "models: {m: {targets: [{target: o/m}], affinity: {by: cookie}}}",
+            "models.m.affinity.by",
+            "expected session, prefix, key or header:NAME",
+        ),
+        (
+            PROVIDERS + "models: {m: {targets: [{target: o/m}], strategy: [cost, quick]}}",
+            "models.m.strategy[1]",
+            "expected cost or latency",
+        ),
         (f"providers: {{'a b': {{{KEY}}}}}", "providers.a b", "a provider's name has"),
         (f"providers: {{sim: {{{KEY}}}}}\nsim: {{enabled: true}}", "providers.sim", "is the built-in simulator"),
         ("providers: {a: {kind: azure, api_key: k}}", "providers.a.endpoint", "is required for kind azure"),

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
-from tests.running import Running, running, write_config
+from tests.running import Running, running, until, write_config
 from tests.talking import Answer, ask, connected, request
 from trunkline.cli.explain import explain
 from trunkline.edge.dry import Described
@@ -114,6 +114,23 @@ async def test_it_needs_the_admin_key(tmp_path: Path) -> None:
         assert (await ask(run.port, "/admin/v1/explain", {"body": hello("smart")})).status == 401
         assert (await ask(run.port, "/admin/v1/explain", None, AS_ADMIN)).status == 405
         assert (await ask(run.port, "/admin/v1/explain/x", {}, AS_ADMIN)).status == 404
+
+
+async def test_a_key_counts_with_its_tags_and_what_it_may_ask_for(tmp_path: Path) -> None:
+    sections = two() | {"auth": "required"}
+    sections["models"]["smart"]["targets"][0]["when"] = 'key.name == "special" && "vip" in tags'
+    sections["models"]["other"] = {"targets": [{"target": "sim/sim-small"}]}
+    async with running(tmp_path, sections, begin=True) as run:
+        await until(lambda: run.gateway.shipper is not None and run.gateway.shipper.keys is not None, "the database")
+        spec = {"name": "special", "tags": ["vip"], "models": ["smart"]}
+        assert (await ask(run.port, "/admin/v1/keys", spec, AS_ADMIN)).status == 201
+        nobody = await explained(run, body=hello("smart"))
+        special = await explained(run, body=hello("smart"), key="special")
+        forbidden = await explained(run, body=hello("other"), key="special")
+        unknown = await explained(run, body=hello("smart"), key="nobody")
+    assert (nobody.json["chosen"], special.json["chosen"]) == ("sim/sim-large", "sim/sim-small")
+    assert (forbidden.status, forbidden.json["error"]["code"]) == (403, "model_not_allowed")
+    assert unknown.status == 400
 
 
 # ── The command ────────────────────────────────────────────────────────────────────────────────────────────────────

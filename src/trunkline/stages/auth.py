@@ -66,7 +66,7 @@ class Auth:
             call.tags = (*key.tags, *call.tags)
         await call.load(call)
         if key.models is not None:
-            self._may_ask(key, call)
+            self.may_ask(key, call)
         return await proceed(call)
 
     async def identify(self, headers: Headers, query: bytes = b"", client: str = "") -> Key:
@@ -97,7 +97,8 @@ class Auth:
         self._guard.passed(key, client, headers)
         return key
 
-    def _may_ask(self, key: Key, call: Call) -> None:
+    def may_ask(self, key: Key, call: Call) -> None:
+        """Raises Forbidden where a key that is bound to models may not ask for what the call does."""
         peek = call.peek
         if peek is not None and not key.allows(peek.model):
             raise Forbidden(
