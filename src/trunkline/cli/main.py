@@ -20,6 +20,7 @@ COMMANDS = {
     "models": ("trunkline.cli.models:models", "What is known of each model: limits, modalities, tools, reasoning."),
     "explain": ("trunkline.cli.explain:explain", "Where a call would go, and why, without sending it."),
     "replay": ("trunkline.cli.replay:replay", "What recorded traffic would have cost and taken, routed otherwise."),
+    "limits": ("trunkline.cli.limits:limits", "What is used of each limit now."),
     "health": ("trunkline.cli.health:health", "Who is left out at the moment, why, and until when."),
     "probe": ("trunkline.cli.probe:probe", "Ask a live target, with small real requests, what it takes."),
     "sim": ("trunkline.cli.sim:sim", "Run the simulator: a provider that costs nothing and fails on cue."),

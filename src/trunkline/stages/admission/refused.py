@@ -8,7 +8,6 @@ from trunkline.policy.rules import shown, shown_amount
 
 SOON = 1.0
 """Seconds to come back after, where that is no matter of time but of another call's end."""
-TOO_MUCH = "limit_too_small"
 
 
 def refused(refusal: Refusal) -> LimitExceeded:
@@ -22,7 +21,7 @@ def refused(refusal: Refusal) -> LimitExceeded:
             f"This request may use {asked}, which is more than all that is allowed ({shown(want)}). Ask for less, with "
             "a smaller limit of its answer's tokens for example.",
             Standing(want, left, 0.0),
-            code=TOO_MUCH,
+            code="limit_too_small",
             retry_after=None,
         )
     seconds = -(-refusal.wait // 1000) if refusal.wait else SOON
