@@ -170,6 +170,23 @@ def test_what_was_given_up_late_counts_as_slow() -> None:
     assert stand.changes[-1].cause == "slow"
 
 
+@pytest.mark.parametrize(
+    ("usual", "waited", "fails"), [(None, 29.0, False), (None, 31.0, True), (1.0, 11.0, True), (4.0, 11.0, False)]
+)
+def test_answers_that_callers_give_up_waiting_for_are_failures(usual: float | None, waited: float, fails: bool) -> None:
+    stand = Stand()
+    target = stand.of()
+    for _ in range(200 if usual is not None else 0):
+        stand.works(target, usual or 0.0, stream=False)
+    for _ in range(5):
+        target.began(stand.now)
+        stand.now += waited
+        target.ended(Outcome(waited, None, False, None, "timeout", "client"), stand.now)
+    assert target.well is not fails
+    if fails:
+        assert stand.changes[-1].reason.endswith(f"no answer for {waited:.0f} s, then it was given up")
+
+
 def test_silence_while_several_wait_puts_it_out_before_anybody_has_given_up() -> None:
     stand = Stand()
     target = stand.of()

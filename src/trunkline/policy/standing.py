@@ -30,6 +30,9 @@ SPREAD = 0.1
 """A rest is drawn up to so much longer than was asked for: not all come back in the same moment."""
 UNREACHABLE = "upstream_unreachable"
 """The error that is about a provider rather than about one of its models."""
+UNHEARD, LEAST_UNHEARD = 30.0, 10.0
+"""Seconds: a call that is given up after so long without an answer has failed; where it is known how long answers take,
+after `slow` times that, and the second of these at least."""
 OUR_OWN = 0.1
 """Seconds: where this process is later than that, nobody else is called slow."""
 LONGEST_PAUSE_ASKED = 30.0
@@ -255,14 +258,25 @@ class Standing:
             self._board.unreachable(self._provider, now)
 
     def _nothing(self, outcome: Outcome, start: float, now: float) -> None:
-        """What was given up before it began tells all the same that it was late."""
+        """What was given up before it began tells all the same that it was late, or that nothing would have come."""
+        waited, stream = outcome.duration, outcome.stream
         begun = outcome.begun is not None
-        slow = "" if begun or outcome.duration < LEAST_SLOW else self._slow(outcome.duration, outcome.stream)
-        if slow:
-            if self.breaker.answered(start, now, slow):
-                self._changed(now)
-            return
-        self.breaker.given_up(start, begun)
+        changed = False
+        if begun or waited < LEAST_SLOW:
+            self.breaker.given_up(start, begun)
+        elif slow := self._slow(waited, stream):
+            changed = self.breaker.answered(start, now, slow)
+        elif waited > self._hopeless(stream):
+            changed = self.breaker.ended(start, now, f"no answer for {waited:.0f} s, then it was given up", False)
+        else:
+            self.breaker.given_up(start, begun)
+        if changed:
+            self._changed(now)
+
+    def _hopeless(self, stream: bool) -> float:
+        """Seconds without an answer, after which whoever gives up has waited for nothing."""
+        usual = self.first_byte.usual if stream else self.whole.usual
+        return UNHEARD if usual is None else max(LEAST_UNHEARD, usual * self.breaker.settings.slow)
 
     def _rest(self, outcome: Outcome, now: float) -> None:
         seconds = min(FIRST_REST * 2.0 ** min(self._limited, 10), LONGEST_REST)
