@@ -93,7 +93,7 @@ async def test_a_provider_that_goes_takes_its_calls_to_their_end(tmp_path: Path)
             assert (await call(run.port, "one/m")).status == 404
             held.set()
             answer = await waiting
-            wallets = run.gateway._upstream._sender._wallets
+            wallets = run.gateway._upstream.sender._wallets
             assert (answer.status, answer.headers["x-trunkline-target"]) == (200, "one/m")
             assert wallets == {}
     assert [each.headers["authorization"] for each in one.asked] == [f"Bearer {KEY}", "Bearer sk-a"]
@@ -147,6 +147,42 @@ async def test_no_call_is_dropped_while_it_changes_again_and_again(tmp_path: Pat
     assert set(statuses) == {200}
     assert one.asked
     assert two.asked
+
+
+async def test_limits_change_and_what_was_counted_stays(tmp_path: Path) -> None:
+    def limited(most: int, target: str) -> dict[str, Any]:
+        return sections(one, two, target, limits=[{"allow": [f"requests={most}/hour"]}])
+
+    async with Upstream(GOOD) as one, Upstream(GOOD) as two, running(tmp_path, sections(one, two), begin=True) as run:
+        assert [(await call(run.port)).status for _ in range(3)] == [200] * 3
+        write_config(tmp_path, limited(2, "one"))
+        assert (await reload(run.port)).json["changed"] == ["limits"]
+        assert [(await call(run.port)).status for _ in range(3)] == [200, 200, 429]
+        write_config(tmp_path, limited(2, "two"))
+        await reload(run.port)
+        assert (await call(run.port)).status == 429, "another target is no fresh start"
+        write_config(tmp_path, limited(3, "two"))
+        await reload(run.port)
+        assert [(await call(run.port)).status for _ in range(2)] == [200, 429]
+        write_config(tmp_path, sections(one, two))
+        await reload(run.port)
+        assert [(await call(run.port)).status for _ in range(3)] == [200] * 3
+
+
+async def test_weights_change_while_calls_go_on(tmp_path: Path) -> None:
+    def weighted(first: int, second: int) -> dict[str, Any]:
+        rows = [{"target": "one/m", "weight": first}, {"target": "two/m", "weight": second}]
+        return sections(one, two) | {"models": {"smart": {"strategy": "weighted", "targets": rows}}}
+
+    async with Upstream(GOOD) as one, Upstream(GOOD) as two, running(tmp_path, weighted(9, 1)) as run:
+        for _ in range(20):
+            await call(run.port)
+        assert (len(one.asked), len(two.asked)) == (18, 2)
+        write_config(tmp_path, weighted(1, 9))
+        await reload(run.port)
+        for _ in range(20):
+            await call(run.port)
+    assert (len(one.asked), len(two.asked)) == (20, 20)
 
 
 async def test_the_simulator_comes_with_a_configuration_that_wants_it(tmp_path: Path) -> None:
@@ -337,7 +373,7 @@ async def test_all_workers_end_with_the_same_version(tmp_path: Path) -> None:
         assert await run.ended() == 0
 
 
-async def test_signals_during_the_start_do_no_harm(tmp_path: Path) -> None:
+async def test_many_signals_at_once_do_no_harm(tmp_path: Path) -> None:
     async with Upstream(GOOD) as one, Upstream(GOOD) as two, child(tmp_path, sections(one, two)) as run:
         for _ in range(50):
             run.signal(signal.SIGHUP)

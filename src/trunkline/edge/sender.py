@@ -87,11 +87,6 @@ class Sender:
         """Those that rest or are retired: see `Wallet.shown`."""
         return [each for wallet in self._wallets.values() for each in wallet.shown()]
 
-    def barred(self, target: Target) -> str | None:
-        """Why there is no credential for this target at the moment; None: there is one."""
-        wallet = self._wallets.get(target.provider.identity)
-        return wallet.barred(target.model) if wallet is not None else None
-
     async def body(self, call: Call, response: Response) -> bytes:
         """All of an answer; the connection is given back."""
         try:

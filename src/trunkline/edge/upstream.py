@@ -46,10 +46,6 @@ class Upstream:
         """Those that rest or are retired, for people."""
         return self.sender.credentials()
 
-    def barred(self, target: Target) -> str | None:
-        """Why there is no credential for this target at the moment; None: there is one."""
-        return self.sender.barred(target)
-
     async def keep(self, providers: Iterable[Provider]) -> None:
         """The configuration has these providers now, and no others. What was learned of others, or of one whose row
         has changed, is forgotten."""

@@ -130,17 +130,6 @@ class Wallet:
         """Whether anything is known against any of its credentials."""
         return next(self._rotation.held(), None) is not None
 
-    def barred(self, model: str) -> str | None:
-        """Why no credential may be used for this model at the moment; None: one may."""
-        now = _now()
-        for number in range(max(1, len(self._accesses))):
-            if self._rotation.free(number, now, model):
-                return None
-        held = [each for each in self.shown() if each["model"] in (None, model)]
-        first = min(held, key=lambda each: each["seconds_left"])
-        what = "its credential is" if len(self._accesses) <= 1 else "all its credentials are"
-        return f"{what} {first['state']} ({first['reason']}) for {first['seconds_left']:.0f} s"
-
     def shown(self) -> list[dict[str, Any]]:
         """The credentials that are not used at the moment: which, for what model (None: all), why and for how long."""
         now = _now()
