@@ -1,4 +1,4 @@
-"""The arithmetic of windows: months begin where the calendar says, buckets live as long as they must, waits are true."""
+"""The arithmetic of windows: months begin where the calendar says, buckets live as they must, waits are true."""
 
 from __future__ import annotations
 
