@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, ExitStack
@@ -29,7 +30,7 @@ from trunkline.sim.server import Handle, start
 from trunkline.sim.settings import Settings
 
 ADMIN = "benchmark-of-chaos"
-HEALTHY = Settings(ttft=0.2, faults="length=20", keep_calls=1)
+HEALTHY = Settings(ttft=0.2, faults="length=5", keep_calls=1)
 PROVIDERS = ("one", "two", "three")
 EVERY = 0.5
 """Seconds between two looks at the gateway's health page."""
@@ -68,7 +69,7 @@ class Phase(Struct, frozen=True):
 
 PHASES = (
     Phase("all well", 25.0),
-    Phase("two: 30 % fail", 20.0, 1, structs.replace(HEALTHY, faults="length=20+503+no-retry-after+rate=0.3")),
+    Phase("two: 30 % fail", 20.0, 1, structs.replace(HEALTHY, faults="length=5+503+no-retry-after+rate=0.3")),
     Phase("two has healed", 35.0, 1),
     Phase("three: 10 x slower", 20.0, 2, structs.replace(HEALTHY, ttft=2.0)),
     Phase("three has healed", 35.0, 2),
@@ -88,6 +89,8 @@ class Course(Struct, frozen=True):
     rate: float
     samples: list[Sample]
     looks: list[Look]
+    cpu: tuple[float, float]
+    """Seconds: the gateway's, and those of the load with the providers."""
 
     def starts(self) -> list[float]:
         """When each phase begins."""
@@ -162,7 +165,7 @@ async def course(rate: float, directory: Path) -> Course:
         await _played(sims)
         samples = await load
         looking.cancel()
-        return Course(rate, samples, looks)
+        return Course(rate, samples, looks, (gateway.cpu, time.process_time()))
 
 
 class Verdict(Struct, frozen=True):
@@ -208,6 +211,8 @@ def main(rate: int, figure: Path) -> None:
         click.echo(f"{'ok ' if each.good else 'NOT'} {each.what}: {each.value:.4g} (at most {each.most:g})")
     statuses = Counter(each.status for each in run.samples)
     click.echo(f"{len(run.samples)} calls at {rate} a second, by status: {dict(statuses)}")
+    spent = [seconds / len(run.samples) * 1e6 for seconds in run.cpu]
+    click.echo(f"CPU: {spent[0]:.0f} us a call in the gateway, {spent[1]:.0f} us in the load and the providers")
     for line in said:
         told = msgspec.json.decode(line)
         click.echo(f"{told['time'][11:19]} {told['message']}", err=True)
