@@ -126,10 +126,11 @@ class Gateway:
             self.directory.offer,
         )
         self.routing.homes.affinities = self.hot.affinities
+        self.routing.mirrors.keep = ledger = Ledger(journal, self.watch, self.prices, time.monotonic)
         self.idempotency = Idempotency(config.idempotency, time.monotonic)
         self._rank(config)
         handle = stack(
-            Ledger(journal, self.watch, self.prices, time.monotonic),
+            ledger,
             auth,
             self.idempotency,
             self.conversation,
@@ -305,6 +306,7 @@ class Gateway:
         stopped = ShuttingDown("This gateway shut down before the answer was complete.")
         await self.idempotency.aclose(stopped)
         await self.conversation.aclose(stopped)
+        await self.routing.mirrors.aclose()
         if self._simulator_close is not None:
             await self._simulator_close()
         await self.probing.aclose()
@@ -361,9 +363,7 @@ class Gateway:
 
     def _of_targets(self) -> dict[Labelled, float]:
         return (
-            measured(self.board, self.changes.count, time.monotonic())
-            | self.routing.waiting.measured()
-            | self.watch.measured()
+            measured(self.board, self.changes.count, time.monotonic()) | self.routing.measured() | self.watch.measured()
         )
 
     def _gauges(self) -> dict[str, float]:

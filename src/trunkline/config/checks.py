@@ -138,15 +138,21 @@ def _model_names(config: Config, _: Reading) -> Found:
 
 def _targets(config: Config, reading: Reading) -> Found:
     providers = {*config.providers, *((SIMULATOR,) if config.simulates else ())}
+    for path, target in _named_targets(config):
+        provider, slash, upstream = target.partition("/")
+        if not slash or not provider or not upstream:
+            yield path, 'expected "provider/model", such as "openai/gpt-4o"'
+        elif provider not in providers:
+            hint = did_you_mean(provider, providers) or f"; known: {', '.join(sorted(providers)) or 'none'}"
+            yield path, f'there is no provider "{reading.shown(path, provider)}"{hint}'
+
+
+def _named_targets(config: Config) -> Iterator[tuple[tuple[str | int, ...], str]]:
     for name, model in config.models.items():
         for index, target in enumerate(model.targets):
-            path = ("models", name, "targets", index)
-            provider, slash, upstream = target.target.partition("/")
-            if not slash or not provider or not upstream:
-                yield (*path, "target"), 'expected "provider/model", such as "openai/gpt-4o"'
-            elif provider not in providers:
-                hint = did_you_mean(provider, providers) or f"; known: {', '.join(sorted(providers)) or 'none'}"
-                yield (*path, "target"), f'there is no provider "{reading.shown((*path, "target"), provider)}"{hint}'
+            yield ("models", name, "targets", index, "target"), target.target
+        if model.mirror is not None:
+            yield ("models", name, "mirror", "target"), model.mirror.target
 
 
 def _choices(config: Config, reading: Reading) -> Found:

@@ -32,6 +32,7 @@ from trunkline.providers.catalog_facts import Facts
 from trunkline.providers.settings import CredentialEntry, ProviderSettings
 from trunkline.stages.admission.settings import AdmissionSettings, LimitSettings, TeamSettings
 from trunkline.stages.conversation.settings import ResponsesSettings
+from trunkline.stages.routing.beyond import HedgeSettings, MirrorSettings, RecoverSettings
 from trunkline.stages.routing.settings import (
     AffinitySettings,
     ModelSettings,
@@ -53,6 +54,9 @@ SECTIONS: tuple[tuple[str, type[msgspec.Struct]], ...] = (
     ("`models.NAME.targets[].quota`", QuotaSettings),
     ("`models.NAME.affinity`", AffinitySettings),
     ("`models.NAME.retry`", RetrySettings),
+    ("`models.NAME.recover`", RecoverSettings),
+    ("`models.NAME.hedge`", HedgeSettings),
+    ("`models.NAME.mirror`", MirrorSettings),
     ("`routing`", RoutingSettings),
     ("`routing.health`", HealthSettings),
     ("`routing.concurrency`", ConcurrencySettings),

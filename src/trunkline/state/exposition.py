@@ -43,6 +43,10 @@ GAUGES = {
 
 LABELLED: Mapping[str, tuple[tuple[str, ...], str]] = {
     "trunkline_abuse_total": (("sign", "action"), "Signs of abuse of keys, and what followed."),
+    "trunkline_mirror_calls_total": (
+        ("outcome",),
+        "Copies of calls to a mirror: made, left out, failed of those made.",
+    ),
     "trunkline_queue_calls": (("priority",), "Calls that wait for a place at a target."),
     "trunkline_queue_wait_seconds_total": (("priority",), "Seconds that calls have waited for a place."),
     "trunkline_queue_outcomes_total": (("priority", "outcome"), "What became of calls that came to wait."),

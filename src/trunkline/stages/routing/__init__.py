@@ -23,6 +23,7 @@ from trunkline.stages.routing.explain import Explanation, explain
 from trunkline.stages.routing.hedge import Hedger
 from trunkline.stages.routing.home import Homes
 from trunkline.stages.routing.journey import Guide, Journey
+from trunkline.stages.routing.mirror import Mirrors
 from trunkline.stages.routing.recover import Recoverer, wanted
 from trunkline.stages.routing.route import Routes
 from trunkline.stages.routing.settings import RoutingSettings
@@ -47,6 +48,7 @@ class Routing:
         self._guide = Guide(clock, draw, sleep)
         self.homes = Homes(MemoryAffinities(), clock)
         self._hedger = Hedger(self._attempts, self._guide, clock)
+        self.mirrors = Mirrors(self._attempts, clock, draw)
         self._recoverer = Recoverer(self._attempts, self._guide, clock)
         self._settings: RoutingSettings | None = None
         self.take(routes, settings, offer)
@@ -58,6 +60,10 @@ class Routing:
         if settings != self._settings:
             self._settings = settings
             self._guide.take(settings)
+
+    def measured(self) -> dict[tuple[str, tuple[str, ...]], float]:
+        """For the metrics."""
+        return self.waiting.measured() | self.mirrors.measured()
 
     def explain(self, call: Call, draw: Draw) -> Explanation:
         """What would become of this call. `draw`: see `explain`. Raises ClientError."""
@@ -81,7 +87,7 @@ class Routing:
         guide.retries.calls += 1
         guide.failovers.calls += 1
         candidate = guide.first(journey)
-        hedge = journey.route.settings.hedge
+        hedge, mirror = journey.route.settings.hedge, journey.route.settings.mirror
         recovers = wanted(call, journey.route.settings.recover)
         while True:
             if self.waiting.due(journey, candidate):
@@ -102,6 +108,8 @@ class Routing:
             else:
                 if recovers:
                     reply = self._recoverer.over(journey, reply, candidate, proceed)
+                if mirror is not None:
+                    self.mirrors.reflect(call, journey.route, mirror, proceed)
                 if journey.home:
                     self.homes.remember(journey, candidate, reply)
                 return reply

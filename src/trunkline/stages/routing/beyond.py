@@ -1,4 +1,4 @@
-"""What a model may have beside one attempt after the other: the settings of recovery and hedging."""
+"""What a model may have beside one attempt after the other: the settings of recovery, hedging and mirroring."""
 
 from __future__ import annotations
 
@@ -32,3 +32,15 @@ class HedgeSettings(Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tru
     """Seconds to wait for the first target; by default the time in which 95 % of its answers begin."""
     floor: Annotated[float, Meta(ge=0, le=600)] = 0.05
     """Seconds that are waited at least."""
+
+
+class MirrorSettings(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """A model's `mirror:`: copies of its calls to another target, whose answers nobody sees. They are in the ledger,
+    under no key and with the tag `mirror`, and delay nothing."""
+
+    target: str
+    """`provider/model`."""
+    share: Share = 1.0
+    """Of the calls."""
+    max_in_flight: Annotated[int, Meta(ge=1, le=10_000)] = 10
+    """Copies at once; further ones are left out."""

@@ -89,13 +89,14 @@ class Leg:
 
 
 class Route:
-    """`watch`: what to look for in a request, because some target is known to lack it."""
+    """`watch`: what to look for in a request, because some target is known to lack it. `mirror`: who gets copies."""
 
-    __slots__ = ("candidates", "legs", "model", "only", "watch")
+    __slots__ = ("candidates", "legs", "mirror", "model", "only", "watch")
 
-    def __init__(self, model: str, legs: tuple[Leg, ...]) -> None:
+    def __init__(self, model: str, legs: tuple[Leg, ...], mirror: Candidate | None = None) -> None:
         self.model = model
         self.legs = legs
+        self.mirror = mirror
         self.candidates = tuple(candidate for leg in legs for candidate in leg.candidates)
         self.only = self.candidates[0] if len(self.candidates) == 1 else None
         """The one candidate of a route that has no choice."""
@@ -144,10 +145,17 @@ class Routes:
 
     def _made(self, model: str) -> Route:
         if model in self._models:
-            return Route(model, tuple(self._legs(model)))
+            return Route(model, tuple(self._legs(model)), self._mirror(self._models[model]))
         targets = self._resolve(model)
         rows = tuple(TargetSettings(target=target.name) for target in targets)
         return Route(model, (self._leg(model, ModelSettings(targets=rows), targets, set()),))
+
+    def _mirror(self, settings: ModelSettings) -> Candidate | None:
+        if settings.mirror is None:
+            return None
+        (target,) = self._resolve(settings.mirror.target)
+        row = TargetSettings(target=target.name)
+        return Candidate(target, row, self._board.of(target.name), self._prices)
 
     def _legs(self, model: str) -> list[Leg]:
         """The model's own leg, then those of its fallbacks, depth first; a target stands on the first of them only. A

@@ -8,7 +8,7 @@ from msgspec import Meta, Struct, field
 
 from trunkline.policy.breaker import HealthSettings
 from trunkline.policy.ceiling import ConcurrencySettings
-from trunkline.stages.routing.beyond import HedgeSettings, RecoverSettings
+from trunkline.stages.routing.beyond import HedgeSettings, MirrorSettings, RecoverSettings
 
 Positive = Annotated[float, Meta(gt=0, le=1e9)]
 Strategy = Literal["priority", "weighted", "least_busy", "latency", "cost", "quota"]
@@ -102,6 +102,8 @@ class ModelSettings(Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tru
     """Going on with a stream that has broken off."""
     hedge: HedgeSettings | None = None
     """A second attempt where the first is slow to begin."""
+    mirror: MirrorSettings | None = None
+    """Copies of the calls, to another target."""
 
 
 class RoutingSettings(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
