@@ -96,3 +96,16 @@ async def test_without_a_retry_the_call_ends_and_may_be_made_again(tmp_path: Pat
         entry = await run.entry()
         assert (entry.error, len(entry.attempts)) == ("client_closed_request", 1)
         assert len(run.gateway.idempotency.records) == 0
+
+
+async def test_work_in_the_background_is_begun_once_and_paid(tmp_path: Path) -> None:
+    async with running(tmp_path, SECTIONS) as run:
+        body = {"input": "hello", "background": True}
+        first, again = [await post(run, body, PATHS["openai_responses"]) for _ in range(2)]
+        assert first.json["id"] == again.json["id"]
+        await run.entry(2)
+        paid = next(entry for entry in run.entries() if entry.attempts)
+        assert paid.usage is not None
+        assert paid.usage.output > 0
+        shown = await ask(run.port, f"/v1/responses/{first.json['id']}")
+        assert shown.json["status"] == "completed"

@@ -454,6 +454,33 @@ async def test_a_listeners_deadline_ends_its_stream_with_a_word() -> None:
     assert first.flow.error is None
 
 
+async def test_the_entry_of_work_that_goes_on_waits_for_its_end() -> None:
+    """An answer that was accepted: its reply is finished by whoever does the work, and not by the server."""
+
+    class Accepted(Reply):
+        __slots__ = ()
+
+        def finish(self, error: GatewayError | None = None) -> None:
+            pass
+
+    made, _ = stage()
+    accepted = Accepted(Said(USED), body=b"queued")
+    upstream = Upstream(lambda: accepted)
+    upstream.go.set()
+    reply = await made(a_try(), upstream)
+    written: list[tuple[GatewayError | None, int]] = []
+    reply.on_finish.append(lambda error: written.append((error, reply.status)))
+    reply.finish()
+    reply.finish()
+    assert reply.body == b"queued"
+    assert written == []
+    accepted.status = 499
+    gone = ClientGone("cancelled")
+    Reply.finish(accepted, gone)
+    assert written == [(gone, 499)]
+    assert upstream.ended == ["client_closed_request"]
+
+
 # ── Bounds ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

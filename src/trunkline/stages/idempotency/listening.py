@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 
-from trunkline.core.call import Call, Headers
-from trunkline.core.errors import ClientGone, DeadlineExceeded, GatewayError
+from trunkline.core.call import Call
+from trunkline.core.errors import DeadlineExceeded, GatewayError
 from trunkline.core.reply import Reply
 from trunkline.core.usage import Usage
 from trunkline.stages.idempotency.performance import Performance
@@ -93,19 +93,35 @@ class Heard:
 
 
 class _Paying(Reply):
-    """Whose end, where the client leaves before it, is that of the performance."""
+    """Whose end is that of the performance's own reply: the client may leave before it, and what is paid is known no
+    sooner."""
 
-    __slots__ = ("_performance",)
+    __slots__ = ("_performance", "_told")
 
-    def __init__(self, performance: Performance, flow: Heard, ear: Ear, told: Reply) -> None:
-        super().__init__(flow, source=ear, status=told.status, content_type=told.content_type, headers=told.headers)
+    def __init__(self, performance: Performance, told: Reply, flow: Heard, ear: Ear | None) -> None:
+        super().__init__(
+            flow,
+            source=ear,
+            body=told.body,
+            status=told.status,
+            content_type=told.content_type,
+            headers=told.headers,
+        )
         self._performance = performance
+        self._told: Reply | None = told
 
     def finish(self, error: GatewayError | None = None) -> None:
-        if isinstance(error, ClientGone) and not self._performance.over:
-            self._performance.then(super().finish)
-        else:
+        if self._performance.concluded:
             super().finish(error)
+        elif self._told is not None:
+            self._told.on_finish.append(self._conclude)
+            self._told = None  # once
+
+    def _conclude(self, error: GatewayError | None) -> None:
+        told = self._performance.reply
+        if told is not None:
+            self.status = told.status
+        super().finish(error)
 
 
 def listening(performance: Performance, call: Call, *, pays: bool) -> Reply:
@@ -114,15 +130,19 @@ def listening(performance: Performance, call: Call, *, pays: bool) -> Reply:
     if told is None:
         assert performance.error is not None
         raise performance.error
-    headers: Headers = told.headers if pays else [*told.headers, REPLAYED]
-    if told.body is not None:
-        flow = Heard(performance, call, None, pays)
-        return Reply(flow, body=told.body, status=told.status, content_type=told.content_type, headers=headers)
-    ear = Ear(performance, None if pays else call.deadline)
+    ear = Ear(performance, None if pays else call.deadline) if told.body is None else None
     flow = Heard(performance, call, ear, pays)
     if pays:
-        reply: Reply = _Paying(performance, flow, ear, told)
+        reply: Reply = _Paying(performance, told, flow, ear)
     else:
-        reply = Reply(flow, source=ear, status=told.status, content_type=told.content_type, headers=headers)
+        headers = [*told.headers, REPLAYED]
+        reply = Reply(
+            flow,
+            source=ear,
+            body=told.body,
+            status=told.status,
+            content_type=told.content_type,
+            headers=headers,
+        )
     reply.raw = told.raw
     return reply

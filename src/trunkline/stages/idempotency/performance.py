@@ -30,6 +30,10 @@ class Performance:
         """The answer, once it has begun."""
         self.error: GatewayError | None = None
         """Why there is none, or why it broke off without a word."""
+        self.stopped = False
+        """It ends before its time: nobody may join any more."""
+        self.concluded = False
+        """All that the answer used is known, which may be long after it was told (of one in the background)."""
         self.over = False
         self.kept = True
         """All of the answer is here. Otherwise it was too large, and only what somebody waits for is."""
@@ -48,7 +52,6 @@ class Performance:
         self._leaving: asyncio.TimerHandle | None = None
         self._may_keep = may_keep
         self._news = asyncio.Event()
-        self._afterwards: list[Callable[[GatewayError | None], None]] = []
 
     @property
     def flow(self) -> Flow | None:
@@ -78,6 +81,7 @@ class Performance:
                 reply = await proceed(call)
             finally:
                 self.by = call.target, call.api
+            reply.on_finish.append(self._concluded)
             self.reply = reply
             if reply.body is not None:
                 self._keep(len(reply.body))
@@ -139,7 +143,7 @@ class Performance:
     def stop(self, error: GatewayError) -> None:
         """End it now."""
         if not self.over:
-            self._why = error
+            self.stopped, self._why = True, error
             self.task.cancel(error)
 
     def close(self) -> None:
@@ -152,14 +156,10 @@ class Performance:
             self.reply.close()
         self.over = True
         self._stay()
-        for afterwards in self._afterwards:
-            afterwards(None if self.complete else self.broken)
-        self._afterwards.clear()
         self._wake()
 
-    def then(self, afterwards: Callable[[GatewayError | None], None]) -> None:
-        """To be called when it is over, with what broke it off."""
-        self._afterwards.append(afterwards)
+    def _concluded(self, error: GatewayError | None) -> None:
+        self.concluded = True
 
     # ── Listening to it ────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -34,7 +34,7 @@ class Records:
     def find(self, name: Name) -> Performance | None:
         running = self._running.get(name)
         if running is not None:
-            return running
+            return running if not running.stopped else None
         self._expire()
         _, ended = self._ended.get(name, (0.0, None))
         return ended
@@ -44,7 +44,8 @@ class Records:
 
     def end(self, name: Name, performance: Performance) -> None:
         """It is over: its answer is remembered from now on, if there is one worth it."""
-        del self._running[name]
+        if self._running.get(name) is performance:  # and not one after it, which began when this one was stopped
+            del self._running[name]
         if not _worth(performance):
             self._release(performance)
             return
