@@ -43,11 +43,11 @@ class Servers:
 
 
 @contextmanager
-def servers(directory: Path) -> Iterator[Servers]:
-    """Both, their files in `directory`; ended by their process ids."""
+def servers(directory: Path, more: dict[str, Any] | None = None) -> Iterator[Servers]:
+    """Both, their files in `directory`; ended by their process ids. `more`: sections of the configuration besides."""
     with _started(directory, "simulator", "sim", "--port", "0", "--pace", "0", "--ttft", "0") as simulator:
         config = directory / "trunkline.yaml"
-        config.write_text(json.dumps(_config(simulator, directory)))  # JSON is YAML
+        config.write_text(json.dumps(_config(simulator, directory) | (more or {})))  # JSON is YAML
         with _started(directory, "gateway", "serve", "--config", str(config)) as gateway:
             yield Servers(simulator, gateway)
 

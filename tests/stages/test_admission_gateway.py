@@ -109,7 +109,7 @@ async def test_a_budget_holds_though_two_hundred_come_at_once_fail_and_give_up(t
 
 async def test_a_budget_is_spent_to_the_end_and_not_beyond(tmp_path: Path) -> None:
     async with priced(tmp_path, {"limits": [{"allow": ["cost=0.0005/day"]}]}) as run:
-        answers = []
+        answers: list[Answer] = []
         while not answers or answers[-1].status == 200:
             answers.append(await say(run, max_tokens=16))
         spent = sum(each.cost or 0 for each in run.entries())
