@@ -58,7 +58,9 @@ async def calls(gateways: list[Running], count: int) -> Counter[int]:
 
 async def test_two_gateways_admit_what_is_allowed_to_the_call(redis: RedisServer, tmp_path: Path) -> None:
     async with pair(redis, tmp_path, ["requests=37/day", "concurrent_requests=100"]) as gateways:
-        assert await calls(gateways, 40) == {200: 37, 429: 43}
+        found = await calls(gateways, 40)
+        assert [each.gateway.hot.gauges()["trunkline_hot_decisions_alone"] for each in gateways] == [0, 0]
+        assert found == {200: 37, 429: 43}
         refused = await ask(gateways[1].port, "/v1/chat/completions", BODY)
         assert refused.status == 429
         assert 0 < int(refused.headers["retry-after"]) <= 86_400

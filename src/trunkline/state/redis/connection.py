@@ -55,6 +55,8 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._outgoing: list[bytes] = []
         self._pending: deque[tuple[asyncio.Future[Any], float]] = deque()
+        self._asked: list[asyncio.Future[Any]] = []
+        """Decisions that are not sent yet: their time begins when they are, for what passes before is our own."""
         self._deciding: deque[tuple[float, asyncio.Future[Any]]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._behind = False
@@ -91,9 +93,7 @@ class Connection(asyncio.Protocol):
         """The same within the deadline, or `RedisLate`."""
         future = self.send(*command)
         if not future.done():
-            self._deciding.append((monotonic() + self._deadline, future))
-            if self._timer is None:
-                self._timer = self._loop.call_later(self._deadline, self._expire)
+            self._asked.append(future)
         return future
 
     def abort(self) -> None:
@@ -134,6 +134,7 @@ class Connection(asyncio.Protocol):
         self._transport = None
         if self._timer is not None:
             self._timer.cancel()
+        self._asked.clear()
         self._deciding.clear()
         self._outgoing.clear()
         while self._pending:
@@ -155,6 +156,12 @@ class Connection(asyncio.Protocol):
             return
         transport.write(outgoing[0] if len(outgoing) == 1 else b"".join(outgoing))
         outgoing.clear()
+        if self._asked:
+            due = monotonic() + self._deadline
+            self._deciding.extend([(due, future) for future in self._asked])
+            self._asked.clear()
+            if self._timer is None:
+                self._timer = self._loop.call_later(self._deadline, self._expire)
         if transport.get_write_buffer_size() > MAX_UNSENT:
             transport.abort()
 
