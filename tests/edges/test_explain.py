@@ -116,6 +116,29 @@ async def test_it_needs_the_admin_key(tmp_path: Path) -> None:
         assert (await ask(run.port, "/admin/v1/explain/x", {}, AS_ADMIN)).status == 404
 
 
+@pytest.mark.parametrize("strategy", [["weighted"], ["latency"], ["least_busy"], ["cost", "weighted"]], ids=str)
+async def test_who_would_be_asked_next_is(strategy: list[str], tmp_path: Path) -> None:
+    """All targets fail: the attempts are those that were told, in this order."""
+    simulator = await start(settings=Settings(faults="503"))
+    try:
+        provider = {"kind": "openai", "base_url": f"{simulator.url}/v1", "api_key": "k"}
+        rows = [{"target": f"{name}/x", "weight": weight} for name, weight in (("a", 3), ("b", 2), ("c", 2), ("d", 1))]
+        sections = {
+            "providers": dict.fromkeys("abcd", provider),
+            "models": {"smart": {"targets": rows, "strategy": strategy}},
+            "admin_key": ADMIN,
+            "routing": {"health": {"enabled": False}},
+        }
+        async with running(tmp_path, sections) as run:
+            for number in range(12):
+                told = (await explained(run, body=hello("smart"))).json
+                assert (await ask(run.port, CHAT, hello("smart"))).status == 503
+                entry = await run.entry(number + 1)
+                assert [each.target for each in entry.attempts] == [told["chosen"], *told["then"]]
+    finally:
+        await simulator.aclose()
+
+
 async def test_a_key_counts_with_its_tags_and_what_it_may_ask_for(tmp_path: Path) -> None:
     sections = two() | {"auth": "required"}
     sections["models"]["smart"]["targets"][0]["when"] = 'key.name == "special" && "vip" in tags'

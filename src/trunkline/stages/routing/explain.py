@@ -6,6 +6,8 @@ would draw next; nothing of it changes the choices to come.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from msgspec import Struct
@@ -47,23 +49,37 @@ class Explanation(Struct, frozen=True):
 def explain(route: Route, ask: Ask, draw: Draw) -> Explanation:
     """`draw` gives the numbers that the router would draw next, without taking them away from it."""
     seen = [_seen(each, leg, ask) for leg in route.legs for each in leg.candidates]
-    chosen = choose(route.legs, ask, draw, commit=False) if route.only is None else route.only
-    choice = ask.call.choice
-    then: list[str] = []
-    following = chosen
-    while following is not None:
-        ask.tried.add(following)
-        following = choose(route.legs, ask, draw, commit=False)
-        if following is not None:
-            then.append(following.name)
+    asked: list[Candidate] = []
+    choices: list[Choice | None] = []
+    with _rehearsed(route):
+        following = choose(route.legs, ask, draw) if route.only is None else route.only
+        while following is not None:
+            asked.append(following)
+            choices.append(ask.call.choice)
+            ask.tried.add(following)
+            following = choose(route.legs, ask, draw)
     return Explanation(
         model=route.model,
         strategies={leg.model: tuple(name for name, _, _ in leg.plan) for leg in route.legs},
         candidates=seen,
-        chosen=chosen.name if chosen is not None else None,
-        choice=choice,
-        then=then,
+        chosen=asked[0].name if asked else None,
+        choice=choices[0] if choices else None,
+        then=[each.name for each in asked[1:]],
     )
+
+
+@contextmanager
+def _rehearsed(route: Route) -> Iterator[None]:
+    """What choosing changes for the choices to come is as it was in the end."""
+    before = [(each, each.credit, each.standing.latency) for each in route.candidates]
+    passed = [latency.passed if latency is not None else 0 for _, _, latency in before]
+    try:
+        yield
+    finally:
+        for (each, credit, latency), count in zip(before, passed, strict=True):
+            each.credit = credit
+            if latency is not None:
+                latency.passed = count
 
 
 def _seen(candidate: Candidate, leg: Leg, ask: Ask) -> Seen:
