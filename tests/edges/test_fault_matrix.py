@@ -17,7 +17,7 @@ from tests.edges.matrix_clients import CHAT, OTHERS, Client, Heard
 from tests.edges.matrix_printed import MATRIX
 from tests.running import Running, running, until
 from trunkline.core.call import Entry
-from trunkline.sim.faults import FAULTS
+from trunkline.sim.faults import ERRORS, FAULTS
 from trunkline.sim.server import start
 from trunkline.sim.settings import Settings
 
@@ -112,7 +112,7 @@ async def assert_matrix(client: Client, matrix: list[Cell], kind: str, directory
         await simulator.aclose()
     judged = {cell: judge(cell, heard, ledger[heard.request_id]) for cell, heard in answers.items()}
     for cell, said in judged.items():
-        MATRIX.note(cell, said, "" if client is CHAT else f"{client}-{kind}")
+        MATRIX.note(cell, said, "" if (client, kind) == (CHAT, "openai") else f"{client}-{kind}")
     wrong = {cell.model: said for cell, said in judged.items() if said.startswith("!")}
     assert not wrong, "\n".join(f"{model}: {said}" for model, said in wrong.items())
 
@@ -139,3 +139,9 @@ async def test_the_other_families_at_every_family(client: Client, tmp_path: Path
         await assert_matrix(client, matrix, kind, directory)
 
     await asyncio.gather(*(at(kind) for kind in ("openai", "anthropic", "gemini", "bedrock")))
+
+
+@pytest.mark.parametrize("kind", ["anthropic", "gemini", "bedrock"])
+async def test_every_error_of_every_family_is_understood(kind: str, tmp_path: Path) -> None:
+    matrix = [cell for cell in cells() if cell.fault in ERRORS and cell.mode == "whole" and cell.targets != "bad"]
+    await assert_matrix(CHAT, matrix, kind, tmp_path)
