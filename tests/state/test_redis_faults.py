@@ -268,3 +268,4 @@ async def test_what_was_used_before_redis_began_is_told_once(processes: list[Pro
         each.debts.plant("requests", window, {present - 1: 50, present: 20})
         await each.debts.pay()
     await one.holds([("requests", window)], [21])
+    assert await two.counters.read([("requests", window)]) == [21]

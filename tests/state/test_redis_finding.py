@@ -110,7 +110,7 @@ async def test_with_a_password_and_with_a_user_of_few_rights(start: Start) -> No
     assert await decides(f"redis://gate:pa%3Ass@127.0.0.1:{server.port}") == 2
     process = Process(f"redis://gate:wrong@127.0.0.1:{server.port}", SETTINGS)
     await process.client.open(2.0)
-    assert "WRONGPASS" in process.client.status()["fault"]
+    assert "WRONGPASS" in process.client.status()["error"]
     await process.client.aclose()
 
 
@@ -128,7 +128,7 @@ async def test_over_tls_with_a_certificate_of_our_own(start: Start, tmp_path: Pa
     assert await decides(f"{url}?ca={tmp_path}/ca.pem&cert={tmp_path}/us.pem&key={tmp_path}/us.pem") == 1
     process = Process(url, SETTINGS)  # whose authority nobody trusts
     await process.client.open(2.0)
-    assert "certificate verify failed" in process.client.status()["fault"]
+    assert "certificate verify failed" in process.client.status()["error"]
     await process.client.aclose()
     await way.cut()
     with pytest.raises(StateError, match="PEM files that can be read"):
@@ -203,7 +203,7 @@ async def test_whom_the_sentinels_name_also_after_a_failover(start: Start, tmp_p
     await process.client.aclose()
     unknown = Process(url.replace("/main", "/other"), SETTINGS)
     await unknown.client.open(2.0)
-    assert "knows no service 'other'" in unknown.client.status()["fault"]
+    assert "knows no service 'other'" in unknown.client.status()["error"]
     await unknown.client.aclose()
 
 

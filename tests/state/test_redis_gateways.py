@@ -85,13 +85,15 @@ async def test_readiness_and_metrics_show_the_hot_store(pair: list[Running], red
     headers = {"authorization": f"Bearer {ADMIN}"}
     ready = (await ask(pair[0].port, "/readyz", headers=headers)).json
     assert ready["hot"]["up"] is True
-    assert ready["hot"]["location"] == redis.url
+    assert ready["hot"]["error"] is None
     assert b"trunkline_hot_up 1.0" in (await ask(pair[0].port, "/metrics", headers=headers)).body
     redis.stop()
-    await until(lambda: not pair[0].gateway.hot.status()["up"], "Redis is gone")
+    await until(lambda: str(redis.port) in str(pair[0].gateway.hot.status()["error"]), "Redis is gone")
     answer = await ask(pair[0].port, "/readyz", headers=headers)
     assert answer.status == 200  # degraded, and in service
     assert (answer.json["ready"], answer.json["degraded"], answer.json["hot"]["up"]) == (True, True, False)
+    assert str(redis.port) in answer.json["hot"]["error"]
+    assert str(redis.port).encode() not in (await ask(pair[0].port, "/readyz")).body  # for the admin key alone
     assert b"trunkline_hot_up 0.0" in (await ask(pair[0].port, "/metrics", headers=headers)).body
 
 

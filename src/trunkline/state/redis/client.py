@@ -181,8 +181,7 @@ class RedisClient:
         connection = self._connection
         return {
             "up": self.up,
-            "location": self.location.shown,
-            "fault": None if self.up else self._fault,
+            "error": None if self.up else self._fault,
             "processes": self.processes,
             "round_trip_ms": round(connection.round_trip * 1000, 3) if connection is not None else None,
             "late": self.counts.late,
