@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from trunkline.policy import conditions
 from trunkline.policy.conditions import MAX_LENGTH, SAMPLE, Condition
 
 FACTS: dict[str, Any] = dict(SAMPLE) | {
@@ -27,6 +28,7 @@ FACTS: dict[str, Any] = dict(SAMPLE) | {
         'key.name.startsWith("sam")',
         "tags.exists(tag, tag.matches('^team-'))",
         "tokens > 10000 && !stream",
+        'priority == "default"',
         'has(params.max_tokens) || model == "other"',
         '"nope" in tags || size(tags) == 2',
         "type(params.max_tokens) == int",
@@ -69,6 +71,12 @@ def test_what_is_not_true_is_false_and_says_why(text: str, why: str) -> None:
 def test_what_is_wrong_is_refused_when_it_is_loaded(text: str, why: str) -> None:
     with pytest.raises(ValueError, match="^" + re.escape(why)):
         Condition(text)
+
+
+def test_without_the_package_it_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conditions, "find_spec", lambda name: None)
+    with pytest.raises(ValueError, match="needs the package common-expression-language"):
+        conditions._cel.__wrapped__()  # a compiled module is loaded once in a process
 
 
 def test_the_longest_loops_over_the_most_that_callers_can_send_end_soon() -> None:

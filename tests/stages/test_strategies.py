@@ -19,6 +19,7 @@ from trunkline.core.usage import Usage
 from trunkline.policy.standing import Board
 from trunkline.stages.routing import Routing
 from trunkline.stages.routing.choose import remade
+from trunkline.stages.routing.explain import Explanation
 from trunkline.stages.routing.route import Routes
 from trunkline.stages.routing.settings import (
     AffinitySettings,
@@ -62,19 +63,30 @@ class World:
         self.board = Board()
         self.time = Time()
         routes = Routes(models, {"smart": own}, lambda name: (), self.board, Prices())
-        self.routing = Routing(routes, RoutingSettings(), self.time, random.Random(4).random)
+        self.dice = random.Random(4)
+        self.routing = Routing(routes, RoutingSettings(), self.time, self.dice.random)
         self.takes: dict[str, float | Exception] = {}
         self.usage = Usage(input=100, output=10)
         self.heard: dict[str, list[tuple[bytes, bytes]]] = {}
 
+    def _call(self, body: dict[str, Any], headers: list[tuple[bytes, bytes]] | None = None) -> Call:
+        call = a_call(headers=headers)
+        call.body = json.dumps({"model": "smart"} | body).encode()
+        call.peek = Peek("smart")
+        return call
+
     async def begin(self, body: dict[str, Any] | None = None, **facts: Any) -> tuple[Call, Reply]:
         """A call whose answer has begun, and not ended."""
-        call = a_call(headers=facts.pop("headers", None))
-        call.body = json.dumps({"model": "smart"} | (body or {})).encode()
-        call.peek = Peek("smart")
+        call = self._call(body or {}, facts.pop("headers", None))
         for name, value in facts.items():
             setattr(call, name, value)
         return call, await self.routing(call, self._proceed)
+
+    def explained(self, body: dict[str, Any]) -> Explanation:
+        """What would become of such a call, by the numbers that the router draws next."""
+        ahead = random.Random()
+        ahead.setstate(self.dice.getstate())
+        return self.routing.explain(self._call(body), ahead.random)
 
     async def ask(self, body: dict[str, Any] | None = None, **facts: Any) -> str:
         """The target that answered."""
@@ -260,8 +272,8 @@ async def test_a_home_is_left_when_it_fails_and_forgotten_in_time() -> None:
     assert await world.ask(**session) == "a/x"
 
 
-async def test_what_was_written_down_makes_every_choice_again() -> None:
-    """All strategies, shuffled rows and random latencies: a thousand choices."""
+async def test_what_was_told_and_what_was_written_down_are_what_was_chosen() -> None:
+    """All strategies, shuffled rows and random latencies: a thousand choices, told beforehand, and made again."""
     dice = random.Random(8)
     made = 0
     while made < 1000:
@@ -274,7 +286,9 @@ async def test_what_was_written_down_makes_every_choice_again() -> None:
         world = World(rows, strategy=tuple(names), tolerance=dice.random(), affinity=dice.choice([None, HOME]))
         for number in range(50):
             world.takes = {row["target"]: dice.random() for row in rows}
+            told = world.explained(turns(first=f"opening {number % 20}"))
             call, reply = await world.begin(turns(first=f"opening {number % 20}"))
+            assert (told.chosen, told.choice) == (call.attempts[0].target, call.attempts[0].choice)
             if dice.random() < 0.7:
                 reply.finish()
             choice = call.attempts[0].choice

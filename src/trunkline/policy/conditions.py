@@ -26,6 +26,7 @@ SAMPLE: Mapping[str, Any] = {
     "model": "smart",
     "path": "/v1/chat/completions",
     "stream": False,
+    "priority": "default",
     "tags": ["sample"],
     "key": {"id": "key_1", "name": "sample", "owner": "", "team": "", "tags": ["sample"]},
     "headers": {"x-sample": "sample"},

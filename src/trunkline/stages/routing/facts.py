@@ -137,6 +137,7 @@ _LOOKS: Mapping[str, Callable[[Call], Any]] = {
     "model": lambda call: call.peek.model if call.peek is not None else "",
     "path": lambda call: call.surface.path,
     "stream": lambda call: call.peek is not None and call.peek.stream,
+    "priority": lambda call: call.priority,
     "tags": lambda call: list(call.tags),
     "key": _key,
     "headers": _headers,

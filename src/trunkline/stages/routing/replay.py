@@ -30,7 +30,7 @@ ASSUMPTIONS = (
     "(drawn from fixed dice); one without traffic in this span has no known latency, and is taken not to fail.",
     "A call that moves has the same tokens, none of them from a cache.",
     "Load does not change how quick a target is; hedges, queues, limits and affinity are left out.",
-    "Bodies and header fields are not in the ledger: conditions see tags, key, model, path, stream and tokens alone.",
+    "Bodies and header fields are not in the ledger: conditions see what else they can.",
     "An error that the request itself brought about stays an error.",
 )
 MAX_IN_WORK = 100_000
@@ -239,7 +239,7 @@ class _Recorded(Facts):
 def _call(entry: Entry) -> Call:
     call = Call(entry.id, _Place(entry.surface), [], entry.at, entry.at)
     call.peek = Peek(entry.model or "", entry.stream)
-    call.tags = entry.tags
+    call.tags, call.priority = entry.tags, entry.priority
     call.key = Key(entry.key or "", "", team=entry.team)
     return call
 
