@@ -125,7 +125,6 @@ class Gateway:
             self._dice.random,
             self.directory.offer,
         )
-        self.routing.homes.affinities = self.hot.affinities
         self.routing.mirrors.keep = ledger = Ledger(journal, self.watch, self.prices, time.monotonic)
         self.idempotency = Idempotency(config.idempotency, time.monotonic)
         self._rank(config)
@@ -203,7 +202,6 @@ class Gateway:
         gateway = cls(config, simulator, source)
         gateway._simulator_close = close
         gateway._converse()
-        gateway.hot.when_empty(gateway.seeding.again)
         await gateway.hot.open()
         gateway.pressure.begin()
         gateway.probing.begin()
@@ -211,12 +209,13 @@ class Gateway:
 
     def _converse(self) -> None:
         """Tell the other processes what changes here, and hear what changes there."""
-        loop, hints = asyncio.get_running_loop(), self.hot.hints
+        hints = self.hot.hints
+        self.routing.homes.affinities = self.hot.affinities
+        self.hot.when_empty(self.seeding.again)
         share(hints, self.board, self.changes, time.monotonic)
         hints.listen("config", str, lambda _: self.reloader.soon("another process has another configuration"))
         if self.shipper is not None:
-            hints.listen("keys", str, self.shipper.hurry)
-            self.shipper.changed = lambda revision: loop.call_soon_threadsafe(hints.publish, "keys", revision)
+            self.shipper.share(hints)
 
     # ── Another configuration ──────────────────────────────────────────────────────────────────────────────────────
 

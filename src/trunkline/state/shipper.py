@@ -12,6 +12,7 @@ would block all behind it: it is set aside in a file, and said.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import threading
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from trunkline.core.call import Entry
+from trunkline.core.stores import Hints
 from trunkline.state import segments
 from trunkline.state.journal import MAX_ENTRY, FileJournal
 from trunkline.state.keyring import MemoryKeyRing
@@ -122,8 +124,7 @@ class Shipper:
         self._opened: tuple[Ledger, KeyStore, bytes] | None = None
         self._revision: str | None = None
         self._told: str | None = None
-        self.changed: Callable[[str | None], object] = lambda revision: None
-        """Called from the thread when keys were found changed of which nobody had told us; with their new revision."""
+        self._changed: Callable[[str | None], object] = lambda revision: None
         self._shipped = 0
         self._rejected = 0
         self._drained = False
@@ -149,6 +150,13 @@ class Shipper:
         self._thread.join(timeout)
         self.opened.set()
         return self._drained
+
+    def share(self, hints: Hints) -> None:
+        """Tell the other processes when keys are found changed of which nobody has told us, and hear it from them. Call
+        it on the event loop."""
+        loop = asyncio.get_running_loop()
+        self._changed = lambda revision: loop.call_soon_threadsafe(hints.publish, "keys", revision)
+        hints.listen("keys", str, self.hurry)
 
     def hurry(self, told: str | None = None) -> None:
         """Look at the keys now: they have changed, by the word of another process if `told` is their revision. A
@@ -270,7 +278,7 @@ class Shipper:
             self._ring.replace(secret, keys.load())
             self._revision = revision
             if not first and revision != self._told:
-                self.changed(revision)
+                self._changed(revision)
 
     def _ship(self) -> None:
         """Move every segment that nobody writes any more into the ledger."""
