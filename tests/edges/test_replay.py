@@ -30,7 +30,6 @@ from trunkline.state.database import Database
 from trunkline.state.ledger import Ledger
 from trunkline.state.location import locate
 from trunkline.state.migrations import migrate
-from trunkline.state.traffic import PAGE, count, traffic
 
 ROWS = ["one/gpt-4o", "two/gpt-4o-mini"]
 PRICED = {"one/gpt-4o": "openai:gpt-4o", "two/gpt-4o-mini": "openai:gpt-4o-mini"}
@@ -175,21 +174,6 @@ def stored(directory: Path, entries: Sequence[Entry]) -> Database:
     migrate(database)
     Ledger(database).append(entries)
     return database
-
-
-def test_the_ledger_is_read_page_by_page_in_order(tmp_path: Path) -> None:
-    entries = [entry(number, (ROWS[0], 1.0, None)) for number in range(PAGE + 7)]
-    same = [Entry(f"same_{number:05}", BEGIN - 1, "/v1/x", 200) for number in range(PAGE + 3)]
-    database = stored(tmp_path, [*entries, *same])
-    try:
-        found = list(traffic(database, BEGIN - 1, BEGIN + 10_000))
-        assert [each.id for each in found] == [each.id for each in [*same, *entries]]
-        assert found[-1].attempts == entries[-1].attempts
-        assert [each.id for each in traffic(database, BEGIN, BEGIN + 2)] == ["req_000000", "req_000001"]
-        assert list(traffic(database, BEGIN, BEGIN + 9, "other")) == []
-        assert count(database, BEGIN, BEGIN + 9, "smart") == 9
-    finally:
-        database.close()
 
 
 def choosing(number: int, target: str) -> Entry:

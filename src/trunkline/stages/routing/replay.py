@@ -30,7 +30,7 @@ ASSUMPTIONS = (
     "(drawn from fixed dice); one without traffic in this span has no known latency, and is taken not to fail.",
     "A call that moves has the same tokens, none of them from a cache.",
     "Load does not change how quick a target is; hedges, queues, limits and affinity are left out.",
-    "Bodies and header fields are not in the ledger: conditions see what else they can.",
+    "Bodies, header fields and names of keys are not in the ledger: conditions see the rest.",
     "An error that the request itself brought about stays an error.",
 )
 MAX_IN_WORK = 100_000
