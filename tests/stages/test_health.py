@@ -199,6 +199,29 @@ def test_names_that_nobody_has_asked_for_are_not_heard(two: tuple[Process, Proce
     assert not other.board.knows("strange/a")
 
 
+def test_every_change_is_a_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    board = Board(draw=lambda: 1.0, tell=Changes(lambda: 1.0))
+    target = board.of("one/a")
+    now = 1000.0
+    with caplog.at_level("DEBUG", "trunkline.health"):
+        target.told("probe", "a probe got no answer within 10 s", now)
+        for _ in range(70):
+            now += 6.0
+            target.began(now)
+            target.answered(0.0, now, False)
+            target.ended(Outcome(0.0, 0.0), now)
+        target.rest(20.0, "upstream_rate_limit", now)
+        target.began(now + 30.0)
+    assert [(each.levelname, each.getMessage()) for each in caplog.records] == [
+        ("WARNING", "one/a is left out for 5.0 s: a probe got no answer within 10 s"),
+        ("INFO", "one/a is tried again, with single calls"),
+        ("INFO", "one/a has passed its trial, and is given more and more calls"),
+        ("INFO", "one/a is well again"),
+        ("INFO", "one/a rests for 22.0 s: upstream_rate_limit"),
+        ("INFO", "one/a is well again"),
+    ]
+
+
 def test_only_the_last_changes_are_kept() -> None:
     changes = Changes(lambda: 1.0)
     board = Board(tell=changes)

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from trunkline.core.call import Entry
 from trunkline.core.usage import NANO, Usage
 from trunkline.state.exposition import exposition
-from trunkline.state.meters import MAX_SERIES, ProcessMeters
+from trunkline.state.meters import MAX_SERIES, Labelled, ProcessMeters
 
 
 def entry(**fields: object) -> Entry:
@@ -77,6 +77,24 @@ def test_workers_add_up_and_the_dead_keep_their_counts(
     found = samples(shared)
     assert sum(value for (name, _), value in found.items() if name == "trunkline_requests_total") == 3
     assert found["trunkline_in_flight", ()] == gauge
+
+
+@pytest.mark.parametrize(("pid", "out"), [(os.getppid(), 2.0), (2**22 + 1, 1.0)])
+def test_what_has_other_labels_adds_up_too_and_of_the_dead_only_counts_stay(
+    tmp_path: Path, pid: int, out: float
+) -> None:
+    labels = ("one/a", "failures")
+    present: dict[Labelled, float] = {
+        ("trunkline_target_out", labels): 1.0,
+        ("trunkline_target_outages_total", labels): 3.0,
+    }
+    meters, other = (ProcessMeters(labelled=present.copy) for _ in range(2))
+    meters._shared = tmp_path
+    (tmp_path / f"{pid}.json").write_bytes(msgspec.json.encode(other.snapshot()))
+    found = samples(meters)
+    where = (("cause", "failures"), ("target", "one/a"))
+    assert found["trunkline_target_out", where] == out
+    assert found["trunkline_target_outages_total", where] == 6
 
 
 def test_what_is_shared_is_what_was_counted(shared: ProcessMeters, tmp_path: Path) -> None:

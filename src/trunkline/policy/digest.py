@@ -27,15 +27,15 @@ _COUNT = 84
 
 
 class Digest:
-    """`usual`: seconds, None where too little is known."""
+    """`usual`: seconds, None where too little is known. Costs next to nothing before the first observation."""
 
     __slots__ = ("_before", "_due", "_long", "_present", "usual")
 
     def __init__(self) -> None:
         self.usual: float | None = None
-        self._present = [0] * _COUNT
-        self._before = [0] * _COUNT
-        self._long = [0.0] * _COUNT
+        self._present: list[int] = []
+        self._before: list[int] = []
+        self._long: list[float] = []
         self._due = float("-inf")
 
     def add(self, seconds: float, now: float) -> None:
@@ -45,6 +45,8 @@ class Digest:
 
     def quantile(self, share: float, now: float) -> float | None:
         """Of the last ten to twenty seconds, or of the usual where that is too little; None where nothing is known."""
+        if not self._long:
+            return None
         if now >= self._due:
             self._turn(now)
         lately = [a + b for a, b in zip(self._present, self._before, strict=True)]
@@ -54,16 +56,16 @@ class Digest:
 
     def _turn(self, now: float) -> None:
         """One period or more have passed."""
-        periods = 1 if self._due == float("-inf") else 1 + int((now - self._due) / PERIOD)
-        seen = sum(self._present)
-        weight = sum(self._long)
-        if seen or weight:
-            fade = FADE**periods
-            say = SAY if weight >= ENOUGH else ENOUGH
-            share = min(1.0, say / seen) if seen else 0.0
+        if self._long:
+            periods = 1 + int((now - self._due) / PERIOD)
+            seen = sum(self._present)
+            say = SAY if sum(self._long) >= ENOUGH else ENOUGH
+            fade, share = FADE**periods, min(1.0, say / seen) if seen else 0.0
             self._long = [a * fade + b * share for a, b in zip(self._long, self._present, strict=True)]
             self.usual = _quantile(self._long, 0.5) if sum(self._long) >= ENOUGH / 2 else None
-        self._before = self._present if periods == 1 else [0] * _COUNT
+            self._before = self._present if periods == 1 else [0] * _COUNT
+        else:
+            self._long, self._before = [0.0] * _COUNT, [0] * _COUNT
         self._present = [0] * _COUNT
         self._due = now + PERIOD
 
