@@ -82,14 +82,14 @@ def choose(legs: Sequence[Leg], ask: Ask, draw: Draw, commit: bool = True) -> Ca
     """Whom to ask next: from the first leg that has somebody in good health; where no leg has, the least bad of the
     first leg that has anybody. None: nobody is left. Why is in `Call.choice`. `commit` False: to look only, so that
     nothing changes for the next choice."""
-    spare: tuple[Leg, list[Candidate]] | None = None
+    spare: tuple[Leg, Sequence[Candidate]] | None = None
     ask.call.choice = None
     for leg in legs:
         if leg.plain and not ask.preferred and ask.bond is None:
             foremost = leg.candidates[0]
             if refused(foremost, ask, FILTERS) is None and refused(foremost, ask, SOFT) is None:
                 return foremost
-        left = [each for each in leg.candidates if refused(each, ask, FILTERS) is None]
+        left = _left(leg, ask)
         if not left:
             continue
         well = [each for each in left if refused(each, ask, SOFT) is None]
@@ -97,6 +97,13 @@ def choose(legs: Sequence[Leg], ask: Ask, draw: Draw, commit: bool = True) -> Ca
             return _picked(leg, well if len(well) == len(left) else spared(left, well, ask), ask, draw, commit)
         spare = spare or (leg, left)
     return _picked(spare[0], least_bad(spare[1], ask), ask, draw, commit) if spare is not None else None
+
+
+def _left(leg: Leg, ask: Ask) -> Sequence[Candidate]:
+    """Whom no filter rules out. A first attempt that needs nothing special may go to anybody: most are."""
+    if not ask.tried and ask.able is leg.everybody and not leg.conditional:
+        return leg.candidates
+    return [each for each in leg.candidates if refused(each, ask, FILTERS) is None]
 
 
 def refused(candidate: Candidate, ask: Ask, filters: Mapping[str, Filter]) -> str | None:

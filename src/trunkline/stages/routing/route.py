@@ -63,13 +63,27 @@ class Candidate:
 class Leg:
     """One model of a route; the first is the one that was asked for."""
 
-    __slots__ = ("canaries", "candidates", "model", "plain", "plan", "settings", "simple", "tiered")
+    __slots__ = (
+        "canaries",
+        "candidates",
+        "conditional",
+        "everybody",
+        "model",
+        "plain",
+        "plan",
+        "settings",
+        "simple",
+        "tiered",
+    )
 
     def __init__(self, model: str, settings: ModelSettings, candidates: tuple[Candidate, ...]) -> None:
         self.model = model
         self.settings = settings
         self.candidates = candidates
         self.plan = plan(settings.strategy, settings.tolerance)
+        self.everybody = candidates
+        """All candidates of its route."""
+        self.conditional = any(each.condition is not None for each in candidates)
         self.canaries = any(each.row.canary is not None for each in candidates)
         self.tiered = len({each.row.tier for each in candidates}) > 1
         self.simple = settings.strategy == ("priority",) and not self.canaries
@@ -98,6 +112,8 @@ class Route:
         self.legs = legs
         self.mirror = mirror
         self.candidates = tuple(candidate for leg in legs for candidate in leg.candidates)
+        for leg in legs:
+            leg.everybody = self.candidates
         self.only = self.candidates[0] if len(self.candidates) == 1 else None
         """The one candidate of a route that has no choice."""
         self.watch: Watch = watch(self.candidates)
