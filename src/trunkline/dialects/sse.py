@@ -6,8 +6,15 @@ two line endings that servers send: LF, and CRLF (Google). A lone CR, which the 
 
 from __future__ import annotations
 
+import msgspec
+
+_decode = msgspec.json.Decoder().decode
+
 MAX_EVENT = 16 * 1024 * 1024
 """Bytes of one event. More than that without a blank line is not an event stream."""
+
+
+NOT_JSON = "The upstream sent an event that is not JSON."
 
 
 class EventTooLarge(ValueError):
@@ -81,6 +88,22 @@ def events(block: bytes) -> list[tuple[bytes, bytes]]:
     if payload is not None:
         out.append((name, payload))
     return out
+
+
+def unbroken(block: bytes) -> bytes:
+    """The events ahead of the first one that is not JSON: nearly always the very block, which is seen without reading
+    it."""
+    if block.count(b"}\n\n") + block.count(b"}\r\n\r\n") >= block.count(b"data:"):
+        return block
+    for _, payload in events(block):
+        try:
+            if payload and payload != b"[DONE]":
+                _decode(payload)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return block[: _border(block[: block.find(payload)])]
+        except RecursionError:
+            continue
+    return block
 
 
 def data(payload: bytes) -> bytes:

@@ -14,7 +14,7 @@ from trunkline.core.errors import GatewayError, UpstreamBroken, UpstreamProtocol
 from trunkline.core.usage import Usage
 from trunkline.dialects.anthropic.errors import in_band_error, stream_error
 from trunkline.dialects.anthropic.usage import cut_short, merge_usage, read_usage
-from trunkline.dialects.sse import EventTooLarge, Splitter, events
+from trunkline.dialects.sse import NOT_JSON, EventTooLarge, Splitter, events, unbroken
 from trunkline.policy.estimate import BYTES_PER_TOKEN
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
@@ -63,6 +63,9 @@ class StreamTap:
             if self.error is not None:
                 return b""
             return self.fail(UpstreamProtocol("The upstream sent an event without end."))
+        if (sound := unbroken(block)) is not block and self.error is None:
+            self._read(sound)
+            return sound + self.fail(UpstreamProtocol(NOT_JSON))
         if b'_tool_result"' not in block:  # what a server's tool found is not the model's output
             self._bytes += len(block) - _OVERHEAD * block.count(b"\n\n")
             self.produced = max(0, self._bytes) // BYTES_PER_TOKEN

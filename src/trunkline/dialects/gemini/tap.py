@@ -18,7 +18,7 @@ from trunkline.dialects.gemini.errors import in_band_error, write_error
 from trunkline.dialects.gemini.framing import Cutter, framed
 from trunkline.dialects.gemini.usage import counted, cut_short, merge_usage, read_usage
 from trunkline.dialects.gemini.vocabulary import ARRAY
-from trunkline.dialects.sse import EventTooLarge
+from trunkline.dialects.sse import NOT_JSON, EventTooLarge, unbroken
 from trunkline.policy.estimate import BYTES_PER_TOKEN
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
@@ -85,6 +85,10 @@ class StreamTap:
             return self.fail(UpstreamProtocol("The upstream sent an event without end."))
         if not block:
             return b""
+        if not self._array and (sound := unbroken(block)) is not block:
+            self._read(sound)
+            self._sent = self._sent or bool(sound)
+            return sound + self.fail(UpstreamProtocol(NOT_JSON))
         self._sent = True
         self._bytes += max(0, len(block) - _OVERHEAD)
         self.produced = self._bytes // BYTES_PER_TOKEN

@@ -18,7 +18,7 @@ from trunkline.core.usage import Usage
 from trunkline.dialects.openai_chat.answer_writer import stream_error
 from trunkline.dialects.openai_chat.usage import read_usage
 from trunkline.dialects.openai_errors import in_band_error
-from trunkline.dialects.sse import EventTooLarge, Splitter, events
+from trunkline.dialects.sse import NOT_JSON, EventTooLarge, Splitter, events, unbroken
 
 
 class _Choice(Struct):
@@ -81,12 +81,12 @@ class StreamTap:
             return b""
         count = data.count(b"data:")
         self.produced += count
+        if (sound := unbroken(data)) is not data:
+            return self._inspect(sound) + self.fail(UpstreamProtocol(NOT_JSON))
         if self._several or b'"error"' in data or b'"usage":{' in data or b'"usage": {' in data:
             return self._inspect(data)
         if count == 1 and (b'"finish_reason":null' in data or b'"finish_reason": null' in data):
             return data  # one more piece of the answer, as nearly all are
-        if data.count(b"}\n\n") < count:
-            return self._inspect(data)  # an event that does not end as JSON, or whose lines end otherwise
         if b"[DONE]" in data or b'"finish_reason":"' in data or b'"finish_reason": "' in data:
             return self._inspect(data)
         return data
@@ -100,11 +100,8 @@ class StreamTap:
                 continue
             try:
                 event = _decode_event(payload)
-            except (msgspec.ValidationError, RecursionError):
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 continue  # JSON of another shape: the client's own parser will say so
-            except (msgspec.DecodeError, UnicodeDecodeError):
-                broken = UpstreamProtocol("The upstream sent an event that is not JSON.")
-                return _before(block, payload) + self.fail(broken)
             if event.error:
                 self.error = in_band_error(event.error)
             for position, choice in enumerate(event.choices or ()):
@@ -150,11 +147,6 @@ def _readable(tail: bytes) -> bool:
         return all(payload == b"[DONE]" or _decode_event(payload) is not None for _, payload in events(tail))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
-
-
-def _before(block: bytes, payload: bytes) -> bytes:
-    """The events of the block ahead of this payload's."""
-    return block[: max(0, block.rfind(b"data:", 0, block.find(payload)))]
 
 
 def _without(block: bytes, payload: bytes) -> bytes:

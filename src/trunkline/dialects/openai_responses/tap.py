@@ -16,7 +16,7 @@ from trunkline.core.usage import Usage
 from trunkline.dialects.openai_errors import in_band_error
 from trunkline.dialects.openai_responses.answer_writer import stream_error
 from trunkline.dialects.openai_responses.usage import read_usage
-from trunkline.dialects.sse import EventTooLarge, Splitter, events
+from trunkline.dialects.sse import NOT_JSON, EventTooLarge, Splitter, events, unbroken
 
 
 class _Response(Struct):
@@ -71,6 +71,9 @@ class StreamTap:
         if not data or self.error is not None:
             return b""
         self.produced += data.count(b"data:")
+        if (sound := unbroken(data)) is not data:
+            self._inspect(sound)
+            return sound + self.fail(UpstreamProtocol(NOT_JSON))
         if b'"response":' in data or b'"error"' in data:
             self._inspect(data)
         return data
