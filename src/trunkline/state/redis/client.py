@@ -158,7 +158,8 @@ class RedisClient:
         """Begin, and wait so many seconds at most for the first search to end."""
         self._guard = asyncio.create_task(self._guarding(), name="trunkline-redis")
         try:
-            await asyncio.wait_for(self._tried.wait(), patience)
+            async with asyncio.timeout(patience):
+                await self._tried.wait()
         except TimeoutError:
             log.warning("Redis %s: no answer yet; until there is one each process decides alone", self.location.shown)
 
@@ -169,7 +170,8 @@ class RedisClient:
             await asyncio.wait([self._guard])
         if self._connection is not None:
             try:
-                await asyncio.wait_for(self.send("ZREM", self.key("living"), self.salt), SILENCE)
+                async with asyncio.timeout(SILENCE):
+                    await self.send("ZREM", self.key("living"), self.salt)
             except (StoreError, TimeoutError):
                 pass
             if self._connection is not None:
@@ -208,7 +210,9 @@ class RedisClient:
             self._tried.set()
             self._wake.clear()
             try:
-                await asyncio.wait_for(self._wake.wait(), pause)
+                # Not `wait_for`, which in Python 3.11 swallows a cancellation that comes at the same time.
+                async with asyncio.timeout(pause):
+                    await self._wake.wait()
             except TimeoutError:
                 pass
 
@@ -216,7 +220,8 @@ class RedisClient:
         connection = await self._finder.find()
         try:
             for script in self.scripts.values():
-                await asyncio.wait_for(connection.send("SCRIPT", "LOAD", script.text), SILENCE)
+                async with asyncio.timeout(SILENCE):
+                    await connection.send("SCRIPT", "LOAD", script.text)
             if self.heard:
                 connection.listen(self.heard)
         except BaseException:
@@ -234,7 +239,8 @@ class RedisClient:
         asked = monotonic()
         facts = [self.salt, int(DEAD_AFTER * 1000)]
         beat = self.run("beat", [self.key("living"), self.key("name")], facts)
-        living, name, new = await asyncio.wait_for(beat, SILENCE)
+        async with asyncio.timeout(SILENCE):
+            living, name, new = await beat
         in_time = monotonic() - asked < self.settings.deadline
         self.processes = max(living, self._floor)
         if self.name not in (b"", name):

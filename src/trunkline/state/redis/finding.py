@@ -100,7 +100,8 @@ class Finder:
 
 async def _within(awaitable: Any) -> Any:
     try:
-        return await asyncio.wait_for(awaitable, PATIENCE)
+        async with asyncio.timeout(PATIENCE):
+            return await awaitable
     except TimeoutError:
         raise RedisLost(f"no answer within {PATIENCE:g} s") from None
 
