@@ -65,6 +65,36 @@ async def test_several_keys_are_used_in_turn(tmp_path: Path) -> None:
     assert keys_of(upstream) == ["k-one", "k-two", "k-one", "k-two"]
 
 
+async def test_a_conversation_stays_with_one_account_while_that_answers(tmp_path: Path) -> None:
+    """Whose cache its beginning is in; where affinity is asked for."""
+    refusing: set[str] = set()
+
+    def answer(asked: Any) -> Any:
+        key = asked.headers["authorization"].removeprefix("Bearer ")
+        return refusal(429, **{"retry-after": "30"}) if key in refusing else GOOD
+
+    async with Choosing(answer) as upstream:
+        sections = host(upstream, api_keys=["k-one", "k-two", "k-three"])
+        sections["models"] = {"smart": {"targets": [{"target": "p/m"}], "affinity": {}}}
+        async with running(tmp_path, sections) as run:
+
+            async def keys(session: str) -> set[str]:
+                before = len(upstream.asked)
+                for _ in range(3):
+                    named = {"x-trunkline-session": session}
+                    assert (await ask(run.port, OPENAI.path, OPENAI.ask("smart"), named)).status == 200
+                return set(keys_of(upstream)[before:])
+
+            homes = {str(number): await keys(str(number)) for number in range(12)}
+            assert all(len(home) == 1 for home in homes.values())
+            assert set().union(*homes.values()) == {"k-one", "k-two", "k-three"}
+            (one,) = homes["0"]
+            refusing.add(one)
+            assert len(await keys("0") - {one}) >= 1
+            other = next(name for name, home in homes.items() if home != {one})
+            assert await keys(other) == homes[other]
+
+
 async def test_weights_are_shares(tmp_path: Path) -> None:
     listed = [{"api_key": "k-one", "weight": 3}, {"api_key": "k-two"}]
     async with Upstream(GOOD) as upstream, running(tmp_path, host(upstream, credentials=listed)) as run:

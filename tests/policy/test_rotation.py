@@ -46,6 +46,17 @@ def test_advice_is_followed_within_reason() -> None:
     assert rotation.rest(0, 0.0, 86_400.0) == LONGEST_ADVICE
 
 
+def test_a_lot_always_falls_to_the_same_one_by_weight_unless_that_rests() -> None:
+    rotation = Rotation([3, 1])
+    taken = [rotation.at(lot / 1000, 0.0) for lot in range(1000)]
+    assert taken == [rotation.at(lot / 1000, 9.0) for lot in range(1000)]
+    assert (taken.count(0), taken.count(1)) == (750, 250)
+    rotation.rest(0, 0.0, 5.0)
+    assert rotation.at(0.1, 1.0) is None
+    assert rotation.at(0.1, 6.0) == 0
+    assert rotation.at(0.9, 1.0) == 1
+
+
 def test_the_rested_come_back() -> None:
     rotation = Rotation([1, 1])
     rotation.rest(0, 10.0, 5.0)

@@ -232,9 +232,9 @@ class Call:
 
     __slots__ = (
         "addressed", "api", "arrived", "attempt", "attempts", "body", "bytes_out", "capture", "choice", "client",
-        "cost", "deadline", "first_byte", "follows", "grant", "headers", "id", "key", "load", "lost", "memory",
-        "parsed", "peek", "priority", "query", "recovery", "started", "strict", "surface", "tags", "target", "usage",
-        "waited",
+        "cost", "deadline", "first_byte", "follows", "grant", "headers", "id", "key", "load", "lost", "lot",
+        "memory", "parsed", "peek", "priority", "query", "recovery", "started", "strict", "surface", "tags", "target",
+        "usage", "waited",
     )  # fmt: skip
 
     def __init__(self, id: str, surface: Any, headers: Headers, arrived: float, started: float) -> None:
@@ -274,6 +274,8 @@ class Call:
         """The one that is being made, or became the answer."""
         self.choice: Choice | None = None
         """Why the target of the next attempt was chosen."""
+        self.lot: float | None = None
+        """From 0 to 1, the same for all calls of a conversation that is to stay with one credential; None: none is."""
         self.recovery: Any = None
         """What makes an answer that breaks off go on: `policy.continuation.Recovery`; None: nothing does."""
         self.lost: list[str] = []

@@ -66,6 +66,15 @@ class Rotation:
                 held.until, held.tried = now + TRIAL, True
         return best
 
+    def at(self, lot: float, now: float, model: str = ALL) -> int | None:
+        """The one that a lot from 0 to 1 falls to, always the same; None where that is held."""
+        left = lot * sum(self._weights)
+        for each, weight in enumerate(self._weights):
+            left -= weight
+            if left < 0.0:
+                return each if self.free(each, now, model) else None
+        return None
+
     def free(self, position: int, now: float, model: str = ALL) -> bool:
         """Whether it may be used for this model."""
         return not self._held[position] or all(held.until <= now for held in self._of(position, model))

@@ -62,7 +62,7 @@ class Wallet:
         model = call.target.model
         if self._retired:
             await self._look()
-        while (number := self._rotation.choose(_now(), tried, model)) is not None:
+        while (number := self._next(call, tried, model)) is not None:
             tried.add(number)
             access = self._accesses[number]
             try:
@@ -82,6 +82,14 @@ class Wallet:
                 return response
         assert failure is not None
         raise failure
+
+    def _next(self, call: Call, tried: set[int], model: str) -> int | None:
+        """The next one to try: first that of the conversation, whose account has its beginning in the cache."""
+        if call.lot is not None and not tried:
+            number = self._rotation.at(call.lot, _now(), model)
+            if number is not None:
+                return number
+        return self._rotation.choose(_now(), tried, model)
 
     def praise(self, call: Call, number: int = 0) -> None:
         """It did what was asked of it."""

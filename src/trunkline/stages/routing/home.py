@@ -8,6 +8,7 @@ from functools import partial
 from trunkline.core.errors import GatewayError
 from trunkline.core.reply import Reply
 from trunkline.policy.affinity import Affinities
+from trunkline.policy.balance import spread
 from trunkline.stages.routing.facts import conversation
 from trunkline.stages.routing.journey import Journey
 from trunkline.stages.routing.route import Candidate
@@ -23,6 +24,7 @@ class Homes:
 
     def look(self, journey: Journey, affinity: AffinitySettings) -> None:
         journey.home = conversation(journey.call, affinity.by)
+        journey.call.lot = spread(journey.home)
         journey.ask.bond = self.affinities.find(journey.home, journey.ask.now)
 
     def remember(self, journey: Journey, candidate: Candidate, reply: Reply) -> None:
