@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import get_args
 
 import pytest
 
 from trunkline.core.errors import Blame, Kind
+from trunkline.core.usage import Usage
 from trunkline.policy.breaker import HealthSettings
 from trunkline.policy.ceiling import ConcurrencySettings
 from trunkline.policy.outcome import Effect, Outcome
@@ -31,11 +33,11 @@ class Stand:
     def of(self, name: str = "one/a") -> Standing:
         return self.board.of(name)
 
-    def works(self, target: Standing, seconds: float = 0.1, stream: bool = True) -> None:
+    def works(self, target: Standing, seconds: float = 0.1, stream: bool = True, tokens: int = 0) -> None:
         target.began(self.now, stream)
         self.now += seconds
         target.answered(seconds, self.now, stream)
-        target.ended(Outcome(seconds, seconds, stream), self.now)
+        target.ended(Outcome(seconds, seconds, stream, Usage(output=tokens) if tokens else None), self.now)
 
     def fails(
         self,
@@ -133,13 +135,26 @@ def test_streams_that_begin_late_put_it_out() -> None:
 
 @pytest.mark.parametrize(("usual", "late", "stream"), [(0.01, 0.4, True), (0.2, 0.9, True), (0.2, 20.0, False)])
 def test_what_is_not_slow(usual: float, late: float, stream: bool) -> None:
-    """Less than half a second, less than five times the usual, or no stream: answers may be long."""
+    """Less than half a second, less than five times the usual, or nobody knows how long the answer is."""
     stand = Stand()
     for _ in range(200):
         stand.works(stand.of(), usual, stream)
     for _ in range(50):
         stand.works(stand.of(), late, stream)
     assert stand.of().well
+
+
+@pytest.mark.parametrize(("seconds", "tokens", "fine"), [(20.0, 2000, True), (20.0, 150, False), (0.4, 1, True)])
+def test_whole_answers_are_slow_for_their_length(seconds: float, tokens: int, fine: bool) -> None:
+    stand = Stand()
+    for _ in range(200):
+        stand.works(stand.of(), 2.0, stream=False, tokens=150)
+    for _ in range(14):
+        stand.works(stand.of(), seconds, stream=False, tokens=tokens)
+    assert stand.of().well is fine
+    if not fine:
+        words = stand.changes[-1].reason
+        assert re.fullmatch(r"an answer took 20.0 s, and [12].\d s is usual for its length", words)
 
 
 def test_slow_can_be_a_number_of_seconds_and_then_answers_without_a_stream_count_too() -> None:

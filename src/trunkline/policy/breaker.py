@@ -41,8 +41,9 @@ class HealthSettings(Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tr
     slow: Annotated[float, Meta(ge=1.5, le=1000)] = 5.0
     """A stream is slow to begin after so many times what is usual of its target (the median of a quarter of an hour),
     and half a second at least. When every other call is slow, the target is out."""
-    slow_after: Annotated[float, Meta(gt=0, le=3600)] | None = None
-    """Seconds instead: then answers that are no streams are judged too."""
+    slow_after: Annotated[float, Meta(ge=0.5, le=3600)] | None = None
+    """Seconds instead, for answers that are no streams too. Those are otherwise judged by the usual time for their
+    length in tokens."""
     first: Annotated[float, Meta(gt=0, le=3600)] = 5.0
     """Seconds that a target is out for the first time, or half of it: the time is drawn. Doubled with each relapse."""
     longest: Annotated[float, Meta(gt=0, le=86_400)] = 20.0
@@ -60,10 +61,6 @@ KEEP = 0.99
 SLOW_SAY = 0.05
 """What one call says of the share of slow ones: fourteen slow ones in a row are half."""
 SLOW_SHARE = 0.5
-LEAST_SLOW = 0.5
-"""Seconds: what begins sooner is never slow."""
-WAITING = 5
-"""Calls that must wait for their first byte together before a target's silence says anything."""
 WIDE = 64.0
 """Calls without a first byte at a time: who bears so many is back for good."""
 DOUBLING = 1.0

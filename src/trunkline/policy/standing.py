@@ -12,12 +12,13 @@ from typing import Literal
 
 from msgspec import Struct
 
-from trunkline.policy.breaker import LEAST_SLOW, WAITING, Breaker, Cause, HealthSettings
+from trunkline.policy.breaker import Breaker, Cause, HealthSettings
 from trunkline.policy.ceiling import Ceiling, ConcurrencySettings
 from trunkline.policy.digest import Digest
 from trunkline.policy.headroom import Headroom
 from trunkline.policy.latency import Latency
 from trunkline.policy.outcome import Outcome
+from trunkline.policy.slowness import LEAST, OVERHEAD, WAITING, dragging, late, silent, unheard
 
 MAX_TARGETS = 4096
 """Names of targets come from callers too: `provider/model`."""
@@ -30,9 +31,6 @@ SPREAD = 0.1
 """A rest is drawn up to so much longer than was asked for: not all come back in the same moment."""
 UNREACHABLE = "upstream_unreachable"
 """The error that is about a provider rather than about one of its models."""
-UNHEARD, LEAST_UNHEARD = 30.0, 10.0
-"""Seconds: a call that is given up after so long without an answer has failed; where it is known how long answers take,
-after `slow` times that, and the second of these at least."""
 OUR_OWN = 0.1
 """Seconds: where this process is later than that, nobody else is called slow."""
 LONGEST_PAUSE_ASKED = 30.0
@@ -72,8 +70,8 @@ class Standing:
 
     __slots__ = (
         "_board", "_limited", "_progress", "_provider", "asked", "breaker", "ceiling", "failures", "first_byte",
-        "headroom", "latency", "name", "pending", "rest_reason", "rested", "resting", "successes", "waiting", "well",
-        "whole",
+        "headroom", "latency", "name", "pace", "pending", "rest_reason", "rested", "resting", "successes", "waiting",
+        "well", "whole",
     )  # fmt: skip
 
     def __init__(self, name: str, board: Board, provider: Provider) -> None:
@@ -90,6 +88,8 @@ class Standing:
         """Of streams."""
         self.whole = Digest()
         """Until an answer that is no stream was there."""
+        self.pace = Digest()
+        """The same for each of its tokens, `OVERHEAD` among them."""
         self.latency: Latency | None = None
         """Where a route chooses by it."""
         self.headroom: Headroom | None = None
@@ -118,7 +118,7 @@ class Standing:
             if self.waiting == 0:
                 self._progress = now
             self.waiting += 1
-            if self.waiting > WAITING and self.well and now - self._progress > LEAST_SLOW:
+            if self.waiting > WAITING and self.well and now - self._progress > LEAST:
                 self._silent(now)
         if not self.well:
             self._look(now)
@@ -132,15 +132,16 @@ class Standing:
             self.ceiling.answered(begun)
         else:
             self.whole.add(begun, now)
-        slow = "" if begun < LEAST_SLOW else self._slow(begun, stream)
-        if self.breaker.answered(now - begun, now, slow):
+            return  # it is judged at its end, by its length
+        words = "" if begun < LEAST else late(begun, self.first_byte.usual, self.breaker.settings)
+        if self.breaker.answered(now - begun, now, words if words and self._judging else ""):
             self._changed(now)
 
     def ended(self, outcome: Outcome, now: float) -> None:
         self.pending -= 1
-        begun = outcome.begun is not None
-        start = now - outcome.duration
-        if not begun and outcome.stream:
+        stream, start = outcome.stream, now - outcome.duration
+        begun = stream and outcome.begun is not None
+        if stream and not begun:
             self.waiting -= 1
         if self.latency is not None:
             self.latency.observe(outcome, now)
@@ -151,7 +152,8 @@ class Standing:
         if effect == "good":
             self.successes += 1
             self._limited = self._provider.unreached = 0
-            if self.breaker.ended(start, now, "", begun):
+            changed = not stream and self.breaker.answered(start, now, self._dragging(outcome, now))
+            if self.breaker.ended(start, now, "", True) or changed:
                 self._changed(now)
         elif effect == "bad":
             self.failures += 1
@@ -224,32 +226,31 @@ class Standing:
 
     # ── Inside ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _slow(self, begun: float, stream: bool) -> str:
-        """How late an answer began, in words; "" where that is in time."""
-        settings = self.breaker.settings
-        if self._board.lag() > OUR_OWN:
-            return ""
-        if settings.slow_after is not None:
-            late = begun > settings.slow_after
-            return f"the answer began after {begun:.1f} s, and {settings.slow_after:g} s is slow" if late else ""
-        usual = self.first_byte.usual
-        if not stream or usual is None or begun <= usual * settings.slow:
-            return ""
-        return f"the answer began after {begun:.1f} s, and {usual:.1f} s is usual"
+    @property
+    def _judging(self) -> bool:
+        """Nobody is called slow by a process that is late itself."""
+        return self._board.lag() <= OUR_OWN
+
+    def _dragging(self, outcome: Outcome, now: float) -> str:
+        """How long an answer that is no stream took, where that is long for its length."""
+        seconds, usage = outcome.duration, outcome.usage
+        length, usual = OVERHEAD, None
+        if usage is not None and usage.output:
+            length, usual = usage.output + OVERHEAD, self.pace.usual
+            self.pace.add(seconds / length, now)
+        words = dragging(seconds, length, usual, self.breaker.settings)
+        return words if words and self._judging else ""
 
     def _silent(self, now: float) -> None:
-        """Several streams wait, and for some time none has begun."""
+        """Several streams wait."""
         silence = now - self._progress
-        usual, settings = self.first_byte.usual, self.breaker.settings
-        bound = settings.slow_after or (max(usual * settings.slow, LEAST_SLOW) if usual is not None else None)
-        if bound is not None and silence > bound and self._board.lag() <= OUR_OWN:
-            words = f"{self.waiting} streams wait, and none has begun for {silence:.1f} s"
-            if self.breaker.trip(now, "silent", words, silence):
-                self._changed(now)
+        words = silent(silence, self.waiting, self.first_byte.usual, self.breaker.settings)
+        if words and self._judging and self.breaker.trip(now, "silent", words, silence):
+            self._changed(now)
 
     def _bad(self, outcome: Outcome, start: float, now: float) -> None:
         words = outcome.code or outcome.error or ""
-        if self.breaker.ended(start, now, words, outcome.begun is not None):
+        if self.breaker.ended(start, now, words, outcome.stream and outcome.begun is not None):
             if outcome.retry_after:
                 self.breaker.until = max(self.breaker.until, now + min(outcome.retry_after, LONGEST_PAUSE_ASKED))
             self._changed(now)
@@ -259,24 +260,20 @@ class Standing:
 
     def _nothing(self, outcome: Outcome, start: float, now: float) -> None:
         """What was given up before it began tells all the same that it was late, or that nothing would have come."""
-        waited, stream = outcome.duration, outcome.stream
-        begun = outcome.begun is not None
-        changed = False
-        if begun or waited < LEAST_SLOW:
+        waited, settings, stream = outcome.duration, self.breaker.settings, outcome.stream
+        begun = stream and outcome.begun is not None
+        if begun or waited < LEAST or not self._judging:
             self.breaker.given_up(start, begun)
-        elif slow := self._slow(waited, stream):
-            changed = self.breaker.answered(start, now, slow)
-        elif waited > self._hopeless(stream):
-            changed = self.breaker.ended(start, now, f"no answer for {waited:.0f} s, then it was given up", False)
+            return
+        if words := late(waited, self.first_byte.usual if stream else None, settings):
+            changed = self.breaker.answered(start, now, words)
+        elif words := unheard(waited, self.first_byte.usual if stream else self.whole.usual, settings):
+            changed = self.breaker.ended(start, now, words, False)
         else:
-            self.breaker.given_up(start, begun)
+            self.breaker.given_up(start, False)
+            return
         if changed:
             self._changed(now)
-
-    def _hopeless(self, stream: bool) -> float:
-        """Seconds without an answer, after which whoever gives up has waited for nothing."""
-        usual = self.first_byte.usual if stream else self.whole.usual
-        return UNHEARD if usual is None else max(LEAST_UNHEARD, usual * self.breaker.settings.slow)
 
     def _rest(self, outcome: Outcome, now: float) -> None:
         seconds = min(FIRST_REST * 2.0 ** min(self._limited, 10), LONGEST_REST)
