@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.edges.families import ANTHROPIC, OPENAI, Family
-from tests.edges.upstreams import Upstream, stream
+from tests.edges.upstreams import Upstream, silence, stream
 from tests.running import running
 from tests.talking import connected, request
 from trunkline.core.events import Event, PartFinished, PartStarted, TextDelta
@@ -284,6 +284,8 @@ async def test_what_cannot_be_gone_on_with_ends_in_the_familys_error(case: str, 
     assert b'"code":"upstream_broken"' in body
     assert b"[DONE]" not in body
     assert (entry.status, entry.error, len(entry.attempts)) == (200, "upstream_broken", 1)
+    assert entry.usage is not None
+    assert entry.usage == entry.attempts[0].usage
 
 
 async def test_it_is_gone_on_with_as_often_as_the_settings_say(tmp_path: Path) -> None:
@@ -300,6 +302,9 @@ async def test_it_is_gone_on_with_as_often_as_the_settings_say(tmp_path: Path) -
     assert text(told(CHAT, body)).startswith("Once upon a time and on ")
     assert b'"code":"upstream_broken"' in body
     assert [each.reason for each in entry.attempts] == ["upstream_broken"] * 3
+    assert entry.usage is not None
+    assert entry.usage.output == sum(each.usage.output for each in entry.attempts if each.usage is not None)
+    assert all(each.usage is not None for each in entry.attempts)
     assert entry.error == "upstream_broken"
 
 
@@ -314,3 +319,42 @@ async def test_without_the_setting_the_bytes_pass_and_the_error_is_told(tmp_path
     assert body.startswith(b"".join(BEGINNING))
     assert b'"code":"upstream_broken"' in body
     assert two.asked == []
+
+
+async def test_a_client_that_leaves_while_somebody_is_asked_pays_once(tmp_path: Path) -> None:
+    breaking = Breaking(BEGINNING, end=False)
+    async with (
+        Upstream(breaking.answer) as one,
+        Upstream(silence) as two,
+        running(tmp_path, sections(one.url, two.url)) as run,
+    ):
+        async with connected(run.port) as line:
+            await line.send(request(CHAT.path, CHAT.body))
+            await line.read_head()
+            body = b""
+            while b"a time " not in body:
+                body += await line.read_chunk()
+            breaking.seen.set()
+            await two.arrived.wait()
+        async with asyncio.timeout(5):
+            await two.gone.wait()
+        entry = await run.entry()
+    assert [each.reason for each in entry.attempts] == ["upstream_broken", "client_closed_request"]
+    assert entry.usage is not None
+    assert entry.usage == entry.attempts[0].usage
+
+
+async def test_both_halves_are_priced_by_whoever_spoke_them(tmp_path: Path) -> None:
+    breaking = Breaking(BEGINNING, end=False)
+    async with Upstream(breaking.answer) as one, Upstream(stream(*claude("there ", "was a fox."))) as two:
+        settings = sections(one.url, two.url)
+        settings["providers"]["one"] = OPENAI.provider(one.url)
+        settings["models"]["smart"]["targets"] = [{"target": "one/gpt-4o"}, {"target": "two/claude-sonnet-4-5"}]
+        async with running(tmp_path, settings) as run:
+            run.gateway.prices.load()
+            await read(run.port, CHAT, breaking, seen=b"a time ")
+            entry = await run.entry()
+    first = entry.attempts[0]
+    assert first.usage is not None
+    assert first.cost == first.usage.input * 2_500 + first.usage.output * 10_000
+    assert entry.cost == first.cost + 7 * 3_000 + 2 * 15_000

@@ -102,7 +102,7 @@ class Ledger:
         priced = self._prices.cost(entry)
         if priced is not None:
             entry.cost, entry.price_date = priced
-        if len(call.attempts) > 1:
+        if len(call.attempts) > 1 or call.recovery is not None:
             self._beside(entry, call.attempts)
         call.usage, call.cost = entry.usage, entry.cost
         self._journal.append(entry)

@@ -24,7 +24,7 @@ from trunkline.stages.routing.hedge import Hedger
 from trunkline.stages.routing.home import Homes
 from trunkline.stages.routing.journey import Guide, Journey
 from trunkline.stages.routing.mirror import Mirrors
-from trunkline.stages.routing.recover import Recoverer, wanted
+from trunkline.stages.routing.recover import Recoverer, recoverable
 from trunkline.stages.routing.route import Routes
 from trunkline.stages.routing.settings import RoutingSettings
 from trunkline.stages.routing.waiting import Waiting
@@ -87,8 +87,9 @@ class Routing:
         guide.retries.calls += 1
         guide.failovers.calls += 1
         candidate = guide.first(journey)
-        hedge, mirror = journey.route.settings.hedge, journey.route.settings.mirror
-        recovers = wanted(call, journey.route.settings.recover)
+        settings = journey.route.settings
+        hedge, mirror = settings.hedge, settings.mirror
+        recovers = settings.recover.mode != "off" and recoverable(call)
         while True:
             if self.waiting.due(journey, candidate):
                 candidate = await self.waiting.place(journey)

@@ -21,7 +21,6 @@ from trunkline.policy.estimate import BYTES_PER_TOKEN
 from trunkline.policy.failover import again
 from trunkline.policy.needs import thinks
 from trunkline.stages.routing.attempt import Attempts, affordable, tell
-from trunkline.stages.routing.beyond import RecoverSettings
 from trunkline.stages.routing.journey import Guide, Journey
 from trunkline.stages.routing.route import Candidate
 
@@ -37,16 +36,15 @@ class Continuing(Protocol):
         ...
 
 
-def wanted(call: Call, settings: RecoverSettings) -> bool:
-    """Whether this call's answer shall be one that can be gone on with."""
-    peek = call.peek
-    return settings.mode != "off" and peek is not None and peek.stream and call.surface.operation == "generate"
+def recoverable(call: Call) -> bool:
+    """Whether this call's answer can be one that is gone on with."""
+    return call.peek is not None and call.peek.stream and call.surface.operation == "generate"
 
 
 class Recovered:
     """`reply`: of the first attempt; `go_on` makes the further ones; `silence`: seconds."""
 
-    __slots__ = ("_flow", "_go_on", "_over", "_reply", "_silence")
+    __slots__ = ("_charged", "_flow", "_go_on", "_over", "_reply", "_silence")
 
     def __init__(self, reply: Reply, flow: Resumable, go_on: GoOn, silence: float) -> None:
         self._reply = reply
@@ -54,6 +52,8 @@ class Recovered:
         self._go_on = go_on
         self._silence = silence
         self._over = False
+        self._charged = False
+        """What the attempt that spoke last has used stands with it already (`Attempt.usage`)."""
 
     def reply(self) -> Reply:
         """The answer as a whole."""
@@ -104,10 +104,12 @@ class Recovered:
     async def _broken(self, error: GatewayError) -> bytes:
         self._reply.finish(error)
         self._reply.close()
+        self._charged = True
         fresh = await self._go_on(error)
         if fresh is None:
             self._over = True
             return self._flow.fail(error)
+        self._charged = False
         self._reply = fresh
         return fresh.head
 
@@ -115,8 +117,8 @@ class Recovered:
 
     @property
     def usage(self) -> Usage | None:
-        """Of the attempt that speaks now; what the others used stands with them (`Attempt.usage`)."""
-        return self._flow.usage
+        """Of the attempt that speaks now."""
+        return None if self._charged else self._flow.usage
 
     @property
     def complete(self) -> bool:
@@ -128,7 +130,7 @@ class Recovered:
 
     @property
     def produced(self) -> int:
-        return self._flow.produced
+        return 0 if self._charged else self._flow.produced
 
     def feed(self, data: bytes) -> bytes:
         return data
