@@ -55,7 +55,7 @@ docs: $(CORE) ## Rewrite the generated documentation
 
 lock: $(DEV) ## Remake the locks from pyproject.toml (ARGS=--upgrade for newer versions)
 	$(COMPILE) $(ARGS) pyproject.toml --group build --output-file requirements/core.txt
-	$(COMPILE) $(ARGS) pyproject.toml --extra postgres --extra redis --extra vertex --extra bedrock --group build --group dev \
+	$(COMPILE) $(ARGS) pyproject.toml --extra postgres --extra redis --extra conditions --extra vertex --extra bedrock --group build --group dev \
 	    --constraint requirements/core.txt --override requirements/overrides.txt --output-file requirements/dev.txt
 
 clean: ## Remove the virtual environment and everything made by tools

@@ -75,7 +75,7 @@ def test_what_is_wrong_is_refused_when_it_is_loaded(text: str, why: str) -> None
 
 def test_without_the_package_it_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(conditions, "find_spec", lambda name: None)
-    with pytest.raises(ValueError, match="needs the package common-expression-language"):
+    with pytest.raises(ValueError, match="needs CEL, which is not installed"):
         conditions._cel.__wrapped__()  # a compiled module is loaded once in a process
 
 

@@ -116,7 +116,7 @@ def _cel() -> Any:
     where = list(package.submodule_search_locations or ()) if package is not None else []
     spec = PathFinder.find_spec("cel.cel", where)
     if spec is None or spec.loader is None:
-        raise ValueError("needs the package common-expression-language, which is not installed")
+        raise ValueError("needs CEL, which is not installed: `pip install 'trunkline[conditions]'`")
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
