@@ -117,18 +117,18 @@ class RedisClient:
         self.counts.decided += 1
         return answer
 
-    def run(self, script: str, keys: Sequence[bytes], args: Sequence[Any]) -> asyncio.Future[Any]:
+    def run(self, script: str, keys: Sequence[bytes], args: Sequence[Any], lazily: bool = False) -> asyncio.Future[Any]:
         """Run a script some time soon, after all that was asked before. Whoever does not want the answer says so by
         `unheeded`."""
-        return self.send(*self._command(script, keys, args))
+        return self.send(*self._command(script, keys, args), lazily=lazily)
 
-    def send(self, *command: Any) -> asyncio.Future[Any]:
+    def send(self, *command: Any, lazily: bool = False) -> asyncio.Future[Any]:
         """Any command, some time soon."""
         if self._connection is None:
             future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
             future.set_exception(RedisLost("Redis: not connected"))
             return future
-        return self._connection.send(*command)
+        return self._connection.send(*command, lazily=lazily)
 
     async def ask(self, *command: Any) -> Any:
         """Any command within the deadline. Raises StoreError."""

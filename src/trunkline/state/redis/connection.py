@@ -24,6 +24,8 @@ MAX_PENDING = 20_000
 """Commands without an answer; a connection with more is not one that should get another."""
 MAX_UNSENT = 8 * 1024 * 1024
 """Bytes that the server has not taken."""
+LAZINESS = 0.002
+"""Seconds. A write costs more than all else here (34 µs on loopback), and a settlement is in no hurry."""
 SLACK = 0.002
 """Seconds by which the timer may be late before that is our own delay, and no fault of Redis."""
 
@@ -54,6 +56,8 @@ class Connection(asyncio.Protocol):
         self._reader = hiredis.Reader(replyError=RedisError, protocolError=RedisLost)
         self._transport: asyncio.Transport | None = None
         self._outgoing: list[bytes] = []
+        self._leaving = False
+        self._later: asyncio.TimerHandle | None = None
         self._pending: deque[tuple[asyncio.Future[Any], float]] = deque()
         self._asked: list[asyncio.Future[Any]] = []
         """Decisions that are not sent yet: their time begins when they are, for what passes before is our own."""
@@ -74,20 +78,21 @@ class Connection(asyncio.Protocol):
         """Seconds for which the oldest command has had no answer."""
         return monotonic() - self._pending[0][1] if self._pending else 0.0
 
-    def send(self, *command: Any) -> asyncio.Future[Any]:
-        """The answer, or `RedisError`, or `RedisLost`. Never awaits; cancelling the future leaves the command sent."""
+    def send(self, *command: Any, lazily: bool = False) -> asyncio.Future[Any]:
+        """The answer, or `RedisError`, or `RedisLost`. Never awaits; cancelling the future leaves the command sent.
+        `lazily`: it may wait a moment for others to leave with."""
         future = self._loop.create_future()
         transport = self._transport
         if transport is None or len(self._pending) >= MAX_PENDING or transport.is_closing():
             future.set_exception(RedisLost("Redis: the connection takes no more commands"))
             return future
-        self._write(command)
+        self._write(command, LAZINESS if lazily else 0.0)
         self._pending.append((future, monotonic()))
         return future
 
     def listen(self, channels: Iterable[bytes]) -> None:
         """SUBSCRIBE, which RESP3 confirms by pushes, and not by an answer."""
-        self._write(("SUBSCRIBE", *channels))
+        self._write(("SUBSCRIBE", *channels), 0.0)
 
     def decide(self, *command: Any) -> asyncio.Future[Any]:
         """The same within the deadline, or `RedisLate`."""
@@ -132,8 +137,9 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._transport = None
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._later):
+            if timer is not None:
+                timer.cancel()
         self._asked.clear()
         self._deciding.clear()
         self._outgoing.clear()
@@ -145,14 +151,22 @@ class Connection(asyncio.Protocol):
 
     # ── Within ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _write(self, command: tuple[Any, ...]) -> None:
-        if not self._outgoing:
-            self._loop.call_soon(self._flush)
+    def _write(self, command: tuple[Any, ...], within: float) -> None:
+        """Have it leave within so many seconds; 0: with this turn of the event loop."""
         self._outgoing.append(pack(command))
+        if within == 0.0 and not self._leaving:
+            self._leaving = True
+            self._loop.call_soon(self._flush)
+        elif within and not self._leaving and self._later is None:
+            self._later = self._loop.call_later(within, self._flush)
 
     def _flush(self) -> None:
         transport, outgoing = self._transport, self._outgoing
-        if transport is None or transport.is_closing():
+        self._leaving = False
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
+        if transport is None or transport.is_closing() or not outgoing:
             return
         transport.write(outgoing[0] if len(outgoing) == 1 else b"".join(outgoing))
         outgoing.clear()

@@ -78,7 +78,7 @@ class RedisCounters:
             grant.expires = self._alone.now() // 1_000_000 + lease
             self._alone.renew(grant, lease)
             if self._client.up:
-                unheeded(self._client.run("renew", (), (grant.id, lease)))
+                unheeded(self._client.run("renew", (), (grant.id, lease), lazily=True))
 
     async def read(self, counters: Sequence[tuple[str, Window]]) -> list[int]:
         if not self._client.up:

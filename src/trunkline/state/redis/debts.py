@@ -139,7 +139,7 @@ class Debts:
             else:
                 succeeded()
 
-        future = self._client.run(script, keys, facts)
+        future = self._client.run(script, keys, facts, lazily=True)
         future.add_done_callback(look)
         return future
 
