@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from trunkline.core.limit import Window
 from trunkline.core.redis_url import locate_redis
-from trunkline.core.stores import Answers, Counters, Hints
+from trunkline.core.stores import Counters, Hints
 from trunkline.policy.affinity import Affinities, MemoryAffinities
 from trunkline.policy.outage import RedisSettings
 from trunkline.state.counters_divided import DividedCounters
@@ -32,7 +32,6 @@ class HotStore(Protocol):
     counters: Counters
     affinities: Affinities
     hints: Hints
-    answers: Answers | None
     """None: each process has its own alone."""
 
     def when_empty(self, tell: Callable[[float, Plant], None]) -> None:
@@ -74,7 +73,6 @@ class MemoryHot:
         self.counters: Counters = own if workers == 1 else DividedCounters(own, workers)
         self.affinities: Affinities = MemoryAffinities()
         self.hints: Hints = Nobody()
-        self.answers: Answers | None = None
 
     def when_empty(self, tell: Callable[[float, Plant], None]) -> None:
         pass
@@ -98,7 +96,6 @@ class RedisHot:
     def __init__(self, url: str, settings: RedisSettings, workers: int = 1) -> None:
         from trunkline.state.redis.affinities import SharedAffinities
         from trunkline.state.redis.alone import Alone
-        from trunkline.state.redis.answers import RedisAnswers
         from trunkline.state.redis.client import RedisClient
         from trunkline.state.redis.counters import RedisCounters
         from trunkline.state.redis.debts import Debts
@@ -109,7 +106,6 @@ class RedisHot:
         self._debts = Debts(client)
         self.counters: Counters = RedisCounters(client, self._alone, self._debts)
         self.hints: Hints = RedisHints(client, time.monotonic)
-        self.answers: Answers | None = RedisAnswers(client)
         self.affinities: Affinities = SharedAffinities(MemoryAffinities(), self.hints)
 
     def when_empty(self, tell: Callable[[float, Plant], None]) -> None:
