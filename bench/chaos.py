@@ -1,6 +1,6 @@
 """`python -m bench.chaos`: three simulated providers, of which one fails and heals and one turns slow and heals.
 
-What the clients notice of it, at a fixed rate of streamed calls: errors, the time to the first byte, and how a provider
+What the clients notice of it, at a fixed rate of calls: errors, the time to the first byte, and how a provider
 that has healed gets its calls back. The gateway has no setting but the targets' names. The verdict is printed, and the
 whole course drawn into `docs/figures/chaos.png` where matplotlib is installed.
 """
@@ -87,6 +87,7 @@ class Look(Struct, frozen=True):
 
 class Course(Struct, frozen=True):
     rate: float
+    stream: bool
     samples: list[Sample]
     looks: list[Look]
     cpu: tuple[float, float]
@@ -133,8 +134,9 @@ async def _played(sims: Sequence[Handle]) -> None:
         await asyncio.sleep(phase.seconds)
 
 
-def _post(port: int) -> bytes:
-    body = b'{"model":"demo","stream":true,"messages":[{"role":"user","content":"How are you?"}]}'
+def _post(port: int, stream: bool) -> bytes:
+    asked = {"model": "demo", "stream": stream, "messages": [{"role": "user", "content": "How are you?"}]}
+    body = msgspec.json.encode(asked)
     head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\ncontent-type: application/json\r\n"
     return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
 
@@ -147,7 +149,7 @@ def _configuration(port: int, directory: Path, urls: Sequence[str]) -> str:
     return _CONFIG.format(providers="\n".join(rows), targets=targets, **where)
 
 
-async def course(rate: float, directory: Path) -> Course:
+async def course(rate: float, stream: bool, directory: Path) -> Course:
     async with AsyncExitStack() as opened:
         sims = [await start(settings=HEALTHY) for _ in PROVIDERS]
         for sim in sims:
@@ -161,11 +163,11 @@ async def course(rate: float, directory: Path) -> Course:
         await asyncio.to_thread(gateway.wait_for, port)
         looks: list[Look] = []
         looking = asyncio.ensure_future(_looked(port, looks))
-        load = asyncio.ensure_future(Pacer([port], _post(port)).run(rate, sum(each.seconds for each in PHASES)))
+        load = asyncio.ensure_future(Pacer([port], _post(port, stream)).run(rate, sum(each.seconds for each in PHASES)))
         await _played(sims)
         samples = await load
         looking.cancel()
-        return Course(rate, samples, looks, (gateway.cpu, time.process_time()))
+        return Course(rate, stream, samples, looks, (gateway.cpu, time.process_time()))
 
 
 class Verdict(Struct, frozen=True):
@@ -201,10 +203,11 @@ def judged(run: Course) -> list[Verdict]:
 @click.command(help=__doc__)
 @click.option("--rate", type=click.IntRange(10, 2000), default=500, show_default=True, help="Calls a second.")
 @click.option("--figure", type=click.Path(path_type=Path), default=Path("docs/figures/chaos.png"), show_default=True)
-def main(rate: int, figure: Path) -> None:
+@click.option("--whole", is_flag=True, help="Ask for whole answers rather than streams.")
+def main(rate: int, figure: Path, whole: bool) -> None:
     with ExitStack() as opened:
         directory = Path(opened.enter_context(tempfile.TemporaryDirectory()))
-        run = uvloop.run(course(rate, directory))
+        run = uvloop.run(course(rate, not whole, directory))
         said = [line for line in (directory / "output").read_text().splitlines() if "trunkline.health" in line]
     verdicts = judged(run)
     for each in verdicts:

@@ -56,7 +56,8 @@ def _first_bytes(axes: Any, run: Course) -> None:
     for start, phase in zip(run.starts(), PHASES, strict=True):
         axes.text(start + 0.5, 3100, phase.name, fontsize=9)
     axes.legend(loc="upper left", bbox_to_anchor=(0.0, 0.9), frameon=False)
-    axes.set_title(f"{run.rate:.0f} streamed calls a second over three providers, {len(run.samples):,} in all")
+    what = "streamed calls" if run.stream else "calls without streams"
+    axes.set_title(f"{run.rate:.0f} {what} a second over three providers, {len(run.samples):,} in all")
 
 
 def _attempts(axes: Any, run: Course) -> None:
@@ -64,7 +65,7 @@ def _attempts(axes: Any, run: Course) -> None:
         course: Sequence[tuple[float, float]] = run.attempts(provider)
         axes.plot([at for at, _ in course], [rate for _, rate in course], color=colour, label=provider)
     axes.set_ylim(0, run.rate * 0.75)
-    axes.set_ylabel("attempts a second, by provider")
+    axes.set_ylabel("attempts that ended, a second")
     axes.legend(loc="upper left", frameon=False, ncols=3)
 
 
