@@ -53,6 +53,11 @@ def read(tmp_path: Path, text: str, insecure: bool = False) -> Config:
             "there is no 'tag' to look at",
         ),
         (
+            PROVIDERS + "models: {m: {targets: [{target: o/m}, {target: o/m, tier: 1}]}}",
+            "models.m.targets[1]",
+            '"o/m" is listed twice; make one row of both',
+        ),
+        (
             PROVIDERS + "models: {m: {targets: [{target: o/m, canary: 0.7}, {target: o/n, canary: 0.4}]}}",
             "models.m.targets",
             "add up to more than 1",

@@ -159,7 +159,11 @@ def _choices(config: Config, reading: Reading) -> Found:
     for name, model in config.models.items():
         if model.affinity is not None and not _AFFINITY.fullmatch(model.affinity.by):
             yield ("models", name, "affinity", "by"), "expected session, prefix, key or header:NAME"
+        names = [target.target for target in model.targets]
         for index, target in enumerate(model.targets):
+            if names.index(target.target) < index:
+                path = ("models", name, "targets", index)
+                yield path, f'"{reading.shown((*path, "target"), target.target)}" is listed twice; make one row of both'
             if target.when is not None:
                 try:
                     Condition(target.when)
