@@ -100,11 +100,17 @@ class RedisClient:
 
     async def decide(self, script: str, keys: Sequence[bytes], args: Sequence[Any]) -> Any:
         """Run a script within the deadline. Raises StoreError: then nobody knows whether it ran."""
+        answer = await self.ask(*self._command(script, keys, args))
+        self.counts.decided += 1
+        return answer
+
+    async def ask(self, *command: Any) -> Any:
+        """Any command within the deadline. Raises StoreError."""
         connection = self._connection
-        if connection is None:
-            raise RedisLost("Redis: not connected")
+        if connection is None or not self.up:
+            raise RedisLost("Redis: not in use")
         try:
-            answer = await connection.decide(*self._command(script, keys, args))
+            answer = await connection.decide(*command)
         except RedisLate:
             self.counts.late += 1
             if self._breaker.failed(monotonic()):
@@ -114,7 +120,6 @@ class RedisClient:
             self._wrong(connection, error)
             raise
         self._breaker.succeeded()
-        self.counts.decided += 1
         return answer
 
     def run(self, script: str, keys: Sequence[bytes], args: Sequence[Any], lazily: bool = False) -> asyncio.Future[Any]:
@@ -129,12 +134,6 @@ class RedisClient:
             future.set_exception(RedisLost("Redis: not connected"))
             return future
         return self._connection.send(*command, lazily=lazily)
-
-    async def ask(self, *command: Any) -> Any:
-        """Any command within the deadline. Raises StoreError."""
-        if not self.up or self._connection is None:
-            raise RedisLost("Redis: not in use")
-        return await self._connection.decide(*command)
 
     def _command(self, script: str, keys: Sequence[bytes], args: Sequence[Any]) -> tuple[Any, ...]:
         return ("EVALSHA", self.scripts[script].sha, len(keys) + 3, *self._common, *keys, *args)
