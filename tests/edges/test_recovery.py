@@ -13,13 +13,14 @@ import pytest
 from tests.edges.families import ANTHROPIC, OPENAI, Family
 from tests.edges.upstreams import Upstream, silence, stream
 from tests.running import running
-from tests.talking import connected, request
+from tests.talking import ask, connected, request
 from trunkline.core.events import Event, PartFinished, PartStarted, TextDelta
 from trunkline.core.usage import Usage
-from trunkline.dialects import anthropic, bedrock, gemini, openai_chat, openai_responses
+from trunkline.dialects import anthropic, bedrock, composed, gemini, openai_chat, openai_responses
 from trunkline.dialects.base import Dialect
 
 GEMINI = [{"role": "user", "parts": [{"text": "hello there"}]}]
+INVOKED = {"anthropic_version": "bedrock-2023-05-31", **ANTHROPIC.body}
 CONVERSE = [{"role": "user", "content": [{"text": "hello there"}]}]
 
 
@@ -104,6 +105,7 @@ CLIENTS = (
     Client("/v1beta/models/smart:streamGenerateContent?alt=sse", {"contents": GEMINI}, gemini.DIALECT),
     Client("/v1beta/models/smart:streamGenerateContent", {"contents": GEMINI}, gemini.DIALECT),
     Client("/model/smart/converse-stream", {"messages": CONVERSE}, bedrock.DIALECT),
+    Client("/model/smart/invoke-with-response-stream", INVOKED, composed.INVOKE),
 )
 CHAT = CLIENTS[0]
 
@@ -175,7 +177,7 @@ async def test_every_family_of_clients_sees_one_answer(client: Client, first: Fa
         Upstream(stream(*claude("there ", "was a fox."))) as two,
         running(tmp_path, sections(one.url, two.url, first)) as run,
     ):
-        body = await read(run.port, client, breaking, seen=b"a time ")
+        body = await read(run.port, client, breaking, seen=b"" if client.dialect is composed.INVOKE else b"a time ")
         entry = await run.entry()
     events = told(client, body)
     assert text(events) == "Once upon a time there was a fox."
@@ -358,3 +360,22 @@ async def test_both_halves_are_priced_by_whoever_spoke_them(tmp_path: Path) -> N
     assert first.usage is not None
     assert first.cost == first.usage.input * 2_500 + first.usage.output * 10_000
     assert entry.cost == first.cost + 7 * 3_000 + 2 * 15_000
+
+
+async def test_an_answer_in_the_background_goes_on_too(tmp_path: Path) -> None:
+    """Whether from its text or anew depends on whether this was read before the break."""
+    async with (
+        Upstream(stream(*BEGINNING, end=False)) as one,
+        Upstream(stream(*claude("there ", "was a fox."))) as two,
+        running(tmp_path, sections(one.url, two.url)) as run,
+    ):
+        asked = await ask(run.port, "/v1/responses", {"model": "smart", "input": "hello there", "background": True})
+        place = f"/v1/responses/{asked.json['id']}"
+        answer = await ask(run.port, place)
+        while answer.json["status"] in ("queued", "in_progress"):
+            await asyncio.sleep(0.01)
+            answer = await ask(run.port, place)
+    assert answer.json["status"] == "completed", answer.json
+    said = "".join(part["text"] for item in answer.json["output"] for part in item.get("content", []))
+    assert said in ("Once upon a time there was a fox.", "there was a fox.")
+    assert len(two.asked) == 1
