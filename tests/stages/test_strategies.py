@@ -198,6 +198,28 @@ async def test_a_configured_quota_is_kept_while_another_target_has_room() -> Non
     assert await world.ask() == "a/x"
 
 
+def test_a_target_is_bound_by_the_tightest_quota_of_its_rows_and_by_none_once_that_is_gone() -> None:
+    def models(*quotas: QuotaSettings) -> dict[str, ModelSettings]:
+        rows = [(TargetSettings(target="a/x", quota=quota), TargetSettings(target="b/x")) for quota in quotas]
+        return {f"m{number}": ModelSettings(targets=row) for number, row in enumerate(rows)}
+
+    board = Board()
+
+    def left() -> dict[str, float]:
+        headroom = board.of("a/x").headroom
+        assert headroom is not None
+        return headroom.shown(0.0)
+
+    first = models(QuotaSettings(rpm=30, tpm=900), QuotaSettings(rpm=20, rpd=50), QuotaSettings())
+    Routes(first, {}, lambda name: (), board)
+    assert left() == {"rpm": 20, "rpd": 50, "tpm": 900}
+    assert board.of("b/x").headroom is None
+    Routes(models(QuotaSettings(rpm=5)), {}, lambda name: (), board)
+    assert left() == {"rpm": 5}
+    Routes(models(QuotaSettings()), {}, lambda name: (), board)
+    assert left() == {}
+
+
 async def test_where_every_quota_is_used_up_the_call_is_tried_all_the_same() -> None:
     world = World([{"target": "a/x", "quota": QuotaSettings(rpd=1)}, {"target": "b/x", "quota": QuotaSettings(tpm=50)}])
     assert [await world.ask() for _ in range(3)] == ["a/x", "b/x", "a/x"]

@@ -54,6 +54,14 @@ class Quota(Struct, frozen=True):
     tpm: float | None = None
     rpd: float | None = None
 
+    def tightened(self, other: Quota) -> Quota:
+        """Both at once."""
+        return Quota(_least(self.rpm, other.rpm), _least(self.tpm, other.tpm), _least(self.rpd, other.rpd))
+
+
+def _least(one: float | None, other: float | None) -> float | None:
+    return min((each for each in (one, other) if each is not None), default=None)
+
 
 class Window:
     """What was used in the present window, and by how much it is bound."""

@@ -97,9 +97,8 @@ class Leg:
         for each in self.candidates:
             if "latency" in self.settings.strategy and each.standing.latency is None:
                 each.standing.latency = Latency()
-            if "quota" in self.settings.strategy or each.row.quota != QuotaSettings():
-                each.standing.headroom = each.standing.headroom or Headroom()
-                each.standing.headroom.allow(Quota(each.row.quota.rpm, each.row.quota.tpm, each.row.quota.rpd))
+            if "quota" in self.settings.strategy and each.standing.headroom is None:
+                each.standing.headroom = Headroom()
 
 
 class Route:
@@ -148,6 +147,23 @@ class Routes:
         self._board = board
         self._prices: Prices = prices if prices is not None else Unpriced()
         self._cache: dict[str, Route] = {}
+        self._allow()
+
+    def _allow(self) -> None:
+        """Each target is bound by the tightest quota of all its rows, whichever model they stand under; one that has
+        none any more is bound by none."""
+        quotas: dict[str, Quota] = {}
+        for settings in self._models.values():
+            for row in settings.targets:
+                if row.quota != QuotaSettings():
+                    known = quotas.get(row.target, Quota())
+                    quotas[row.target] = known.tightened(Quota(row.quota.rpm, row.quota.tpm, row.quota.rpd))
+        for name in quotas:
+            standing = self._board.of(name)
+            standing.headroom = standing.headroom or Headroom()
+        for standing in self._board.shown():
+            if standing.headroom is not None:
+                standing.headroom.allow(quotas.get(standing.name, Quota()))
 
     def of(self, model: str) -> Route:
         """Raises ModelNotFound."""
