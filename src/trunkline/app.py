@@ -209,13 +209,12 @@ class Gateway:
 
     def _converse(self) -> None:
         """Tell the other processes what changes here, and hear what changes there."""
-        hints = self.hot.hints
         self.routing.homes.affinities = self.hot.affinities
         self.hot.when_empty(self.seeding.again)
-        share(hints, self.board, self.changes, time.monotonic)
-        hints.listen("config", str, lambda _: self.reloader.soon("another process has another configuration"))
+        share(self.hot.hints, self.board, self.changes, time.monotonic)
+        self.hot.hints.listen("config", str, lambda _: self.reloader.soon("another process has another one"))
         if self.shipper is not None:
-            self.shipper.share(hints)
+            self.shipper.share(self.hot.hints)
 
     # ── Another configuration ──────────────────────────────────────────────────────────────────────────────────────
 
