@@ -90,6 +90,17 @@ def test_a_call_that_stays_is_as_it_was(tmp_path: Path) -> None:
     assert was["duration_p50"] == pytest.approx(2.0, rel=0.05)
 
 
+def test_what_was_hedged_or_went_on_elsewhere_ended_as_the_call_did(tmp_path: Path) -> None:
+    hedged = entry(1, (ROWS[0], 3.0, "outrun"), (ROWS[1], 1.0, None))
+    broken = entry(2, (ROWS[0], 3.0, "upstream_broken"), (ROWS[1], 1.0, None))
+    hedged.attempts[1].kind, broken.attempts[1].kind = "hedge", "continuation"
+    played, first = replayed(write_config(tmp_path, sections()), [hedged, broken])
+    assert first == [ROWS[0], ROWS[0]]
+    would = played.would.shown()
+    assert (would["calls"], would["errors"], would["targets"]) == (2, 0, {ROWS[0]: 2})
+    assert would["duration_p50"] == pytest.approx(4.0, rel=0.05)
+
+
 def test_a_call_that_moves_takes_and_costs_what_its_new_target_does(tmp_path: Path) -> None:
     """Alternating targets, the second at a third of the time and a fraction of the price."""
     entries = [entry(number, (ROWS[number % 2], (3.0, 1.0)[number % 2], None)) for number in range(100)]

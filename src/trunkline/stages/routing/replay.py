@@ -12,7 +12,7 @@ import heapq
 from collections.abc import Callable, Iterable
 from typing import Any, get_args
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from trunkline.core.call import Attempt, Call, Entry, Key, Peek
 from trunkline.core.errors import Kind
@@ -107,11 +107,18 @@ def learn(entries: Iterable[Entry]) -> dict[str, Profile]:
 
 
 def attempts_of(entry: Entry) -> list[Attempt]:
-    """Those that the router chose, in their order. Where the ledger keeps none, the one that there must have been."""
+    """Those that the router chose, in their order. Where the ledger keeps none, the one that there must have been. What
+    was hedged or went on elsewhere is taken to have ended as the call did."""
     chosen = [each for each in entry.attempts if each.kind == ""]
-    if not chosen and entry.target is not None:
-        return [Attempt(entry.target, 0.0, entry.duration, entry.status, entry.error)]
+    if not chosen:
+        return [_ended(Attempt(entry.target, 0.0), entry)] if entry.target is not None else []
+    if any(each.kind in ("hedge", "continuation") for each in entry.attempts):
+        chosen[-1] = _ended(chosen[-1], entry)
     return chosen
+
+
+def _ended(attempt: Attempt, entry: Entry) -> Attempt:
+    return structs.replace(attempt, duration=entry.duration - attempt.start, status=entry.status, reason=entry.error)
 
 
 class Replay:
@@ -173,7 +180,7 @@ class Replay:
         """What one attempt comes to, and whether another target is asked after it."""
         name = candidate.name
         own = _fault(entry)
-        if known is not None and (known.reason is not None or entry.target == name):
+        if known is not None:
             failed = known.reason is not None and not own and _outcome(known, entry).failed
             began = waited + entry.first_byte - known.start if entry.stream and entry.first_byte is not None else None
             end = End(name, known.reason, None if failed else entry.usage, began, waited + known.duration)
