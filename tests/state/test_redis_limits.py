@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from tests.running import Running, running, until
+from tests.running import Running, child, running, until
 from tests.state.redis_server import RedisServer
 from tests.talking import ask
 
@@ -120,3 +121,17 @@ async def test_a_redis_that_lost_everything_is_told_what_the_ledger_knows(redis:
             assert time.monotonic() < end, found
             await asyncio.sleep(0.05)
         assert await calls([run], 6) == {200: 4, 429: 2}
+
+
+async def test_workers_of_one_program_keep_a_limit_together(redis: RedisServer, tmp_path: Path) -> None:
+    sections = {
+        "limits": [{"allow": ["requests=20/day"]}],
+        "state": {"durable": None, "directory": str(tmp_path), "hot": redis.url, "redis": {"deadline": 1.0}},
+        "log": {"format": "json", "level": "info"},
+    }
+    async with child(tmp_path, sections, "--workers", "2") as run:
+        await until(lambda: "".join(run.said).count("in use by") == 2, "both workers have found Redis")
+        answers = [await ask(run.port, "/v1/chat/completions", BODY) for _ in range(30)]
+        run.signal(signal.SIGTERM)
+        assert await run.ended() == 0
+    assert [answer.status for answer in answers] == [200] * 20 + [429] * 10

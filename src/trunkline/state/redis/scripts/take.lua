@@ -23,11 +23,11 @@ end
 if #refused > 0 then
   local answer = { 0, now }
   for _, index in ipairs(refused) do
-    local want, living = wants[index], {}
-    for bucket = want.counter.present - want.kept, want.counter.present do
-      local amount = redis.call('HGET', want.key, bucket)
+    local want, numbers, living = wants[index], {}, {}
+    for bucket = want.counter.present - want.kept, want.counter.present do numbers[#numbers + 1] = bucket end
+    for at, amount in ipairs(redis.call('HMGET', want.key, unpack(numbers))) do
       if amount and amount ~= '0' then
-        living[#living + 1] = bucket
+        living[#living + 1] = numbers[at]
         living[#living + 1] = tonumber(amount)
       end
     end
