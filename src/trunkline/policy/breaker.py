@@ -85,8 +85,8 @@ class Breaker:
     """One target's. `since` and `until` of the present state; `reason` in words, for people."""
 
     __slots__ = (
-        "_at", "_bad", "_draw", "_healed", "_pause", "_proofs", "_relapses", "_room", "_row", "_slow", "_suspect",
-        "_total", "_trials", "cause", "reason", "settings", "since", "state", "until",
+        "_at", "_bad", "_draw", "_healed", "_pause", "_proofs", "_relapses", "_room", "_row", "_slow", "_total",
+        "_trials", "cause", "reason", "settings", "since", "state", "suspected", "until",
     )  # fmt: skip
 
     def __init__(self, settings: HealthSettings, draw: Callable[[], float]) -> None:
@@ -108,7 +108,8 @@ class Breaker:
         self._total = self._bad = self._slow = 0.0
         self._row = self._trials = self._proofs = 0
         self._room = 1.0
-        self._suspect = False
+        self.suspected = False
+        """Somebody else has found it out."""
 
     # ── What is asked ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -211,12 +212,12 @@ class Breaker:
         if not bad:
             self._bad *= keep
             if self._row:
-                self._row, self._suspect = 0, False
+                self._row, self.suspected = 0, False
             return False
         self._bad = self._bad * keep + 1.0
         self._row += 1
         self._room = max(1.0, self._room / 2)
-        if self._suspect:
+        if self.suspected:
             return self.trip(now, "told", f"another process has found it out, and here it failed too: {bad}")
         if self._row >= self.settings.failures:
             return self.trip(now, "failures", f"{self._row} failures in a row, the last of them: {bad}")
@@ -242,7 +243,7 @@ class Breaker:
 
     def suspect(self) -> None:
         """Somebody else has found it out: one more failure opens it, unless a call goes well before."""
-        self._row, self._suspect = max(self._row, 1), True
+        self._row, self.suspected = max(self._row, 1), True
 
     def heal(self, now: float) -> None:
         """Somebody has asked beside the calls, and it is well: the next call is on trial."""
