@@ -52,7 +52,9 @@ def route(cell: Cell) -> dict[str, Any]:
         "again": [f"taking/sim-small+{cues(cell)}"],
     }[cell.targets]
     row: dict[str, Any] = {"targets": [{"target": target} for target in targets]}
-    return row | ({"recover": {"mode": "continue", "silence": 1.0}} if cell.targets == "again" else {})
+    if cell.targets == "again":  # the retry is for a busy machine, where the error can come with the first events
+        row |= {"recover": {"mode": "continue", "silence": 1.0}, "retry": {"again": 1, "base": 0.01}}
+    return row
 
 
 async def ask_all(run: Running, client: Client, matrix: list[Cell]) -> dict[Cell, Heard]:

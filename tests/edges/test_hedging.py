@@ -170,6 +170,28 @@ async def test_a_target_that_nothing_is_known_of_is_waited_for(tmp_path: Path) -
     assert two.asked == []
 
 
+async def test_nobody_is_asked_beside_who_has_no_room(tmp_path: Path) -> None:
+    go = asyncio.Event()
+
+    async def late(writer: asyncio.StreamWriter) -> None:
+        await go.wait()
+        await whole(OPENAI.answer)(writer)
+
+    async with Upstream(late) as one, Upstream(silence) as two:
+        settings = sections(one.url, two.url)
+        settings["models"]["smart"]["targets"][1]["max_concurrency"] = 1
+        async with running(tmp_path, settings) as run, connected(run.port) as first, connected(run.port) as second:
+            await first.send(request(OPENAI.path, OPENAI.ask("smart")))
+            await two.arrived.wait()
+            await second.send(request(OPENAI.path, OPENAI.ask("smart")))
+            await until(lambda: len(one.asked) == 2, "both are asked")
+            await asyncio.sleep(0.1)  # twice as long as a second attempt waits
+            go.set()
+            answers = [await first.answer(), await second.answer()]
+    assert [answer.headers["x-trunkline-attempts"] for answer in answers] == ["2", "1"]
+    assert len(two.asked) == 1
+
+
 async def test_a_stream_that_was_hedged_can_be_gone_on_with(tmp_path: Path) -> None:
     """The winner's answer is the one that goes on."""
     broken = stream(*OPENAI.events[:2], end=False)

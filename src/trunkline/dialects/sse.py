@@ -93,6 +93,8 @@ def events(block: bytes) -> list[tuple[bytes, bytes]]:
 def unbroken(block: bytes) -> bytes:
     """The events ahead of the first one that is not JSON: nearly always the very block, which is seen without reading
     it."""
+    if block.endswith(b"}\n\n") and block.find(b"\n\n") == len(block) - 2:
+        return block  # one event, as nearly always
     if block.count(b"}\n\n") + block.count(b"}\r\n\r\n") >= block.count(b"data:"):
         return block
     for _, payload in events(block):

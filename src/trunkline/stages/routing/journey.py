@@ -12,7 +12,7 @@ from trunkline.core.call import Call
 from trunkline.core.errors import GatewayError
 from trunkline.policy.failover import again, step
 from trunkline.policy.retry import RetryBudget, pause
-from trunkline.stages.routing.choose import Ask, choose
+from trunkline.stages.routing.choose import SOFT, Ask, choose, refused
 from trunkline.stages.routing.route import Candidate, Route
 from trunkline.stages.routing.settings import RoutingSettings
 
@@ -66,13 +66,13 @@ class Guide:
         return candidate if candidate is not None and self.failovers.withdraw(journey.ask.now) else None
 
     def beside(self, journey: Journey, candidate: Candidate) -> Candidate | None:
-        """Another one of this candidate's model, while it is being asked; None: there is none in good health."""
+        """Another one of this candidate's model, while it is being asked; None: none is well and has room."""
         legs = [leg for leg in journey.route.legs if candidate in leg.candidates]
         ask = journey.ask
         ask.tried.add(candidate)
         other = choose(legs, ask, self._draw)
         ask.tried.discard(candidate)
-        return other if other is not None and other.standing.well else None
+        return other if other is not None and refused(other, ask, SOFT) is None else None
 
     async def onward(self, journey: Journey, failed: Candidate, error: GatewayError) -> Candidate | None:
         """Whom to ask after this error, when it is time to; None: nobody."""
