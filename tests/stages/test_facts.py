@@ -56,6 +56,21 @@ TURNS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             "systemInstruction": {"parts": [{"text": "x"}]},
         },
     ),
+    "without roles": (
+        {"contents": [{"parts": [{"text": "hi"}]}]},
+        {"contents": [{"parts": [{"text": "hi"}]}, {"role": "model", "parts": [{"text": "oh"}]}]},
+    ),
+    "several before": (
+        {"messages": [{"role": "system", "content": "a"}, {"role": "developer", "content": "b"}, user("hi")]},
+        {
+            "messages": [
+                {"role": "system", "content": "a"},
+                {"role": "developer", "content": "b"},
+                user("hi"),
+                user("and"),
+            ]
+        },
+    ),
     "responses": (
         {"instructions": "x", "input": [user("hi")]},
         {"instructions": "x", "input": [user("hi"), {"type": "function_call"}, user("more")]},
@@ -81,6 +96,14 @@ def test_conversations_differ_by_their_beginning_their_key_and_their_model() -> 
     ]
     assert len({conversation(call, "prefix") for call in calls}) == 5
     assert len({conversation(call, "key") for call in calls}) == 3
+
+
+def test_all_up_to_the_users_first_turn_counts() -> None:
+    calls = [
+        sent({"messages": [{"role": "system", "content": "a"}, {"role": "developer", "content": text}, user("hi")]})
+        for text in ("b", "c")
+    ]
+    assert len({conversation(call, "prefix") for call in calls}) == 2
 
 
 def test_a_header_names_it_and_the_beginning_stands_in() -> None:

@@ -4,7 +4,7 @@ when it is first asked for: most calls are routed without any."""
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from hashlib import blake2b
 from typing import Any, Literal
 
@@ -31,20 +31,17 @@ _SESSIONS = (b"x-trunkline-session", b"session-id", b"session_id", b"x-session-i
 """Header fields in which clients name the session: our own, Codex's, and those of other tools."""
 
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _value = msgspec.json.Decoder().decode
 _Broken = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
-class _Named(msgspec.Struct):
-    """Where bodies name the conversation: OpenAI's `prompt_cache_key`, Anthropic's `metadata.user_id`."""
+class _Body(msgspec.Struct):
+    """Where bodies name the conversation (OpenAI's `prompt_cache_key`, Anthropic's `metadata.user_id`), what comes
+    before it in each family, and the conversation itself."""
 
-    prompt_cache_key: str | None = None
-    metadata: msgspec.Raw = msgspec.Raw(b"null")
-
-
-class _Opening(msgspec.Struct):
-    """Where the families have what comes before the conversation, and the conversation itself."""
-
+    prompt_cache_key: msgspec.Raw = msgspec.Raw()
+    metadata: msgspec.Raw = msgspec.Raw()
     system: msgspec.Raw = msgspec.Raw()
     instructions: msgspec.Raw = msgspec.Raw()
     systemInstruction: msgspec.Raw = msgspec.Raw()  # noqa: N815 - Gemini's name
@@ -54,8 +51,9 @@ class _Opening(msgspec.Struct):
     prompt: msgspec.Raw = msgspec.Raw()
 
 
-_named = msgspec.json.Decoder(_Named).decode
-_opening = msgspec.json.Decoder(_Opening).decode
+_body = msgspec.json.Decoder(_Body).decode
+_BEFORE = frozenset({"system", "developer"})
+"""Roles of turns that come before the conversation."""
 
 
 class Facts:
@@ -170,39 +168,51 @@ def _by_session(call: Call, by: str) -> bytes:
         if said := call.header(name):
             return said
     try:
-        named = _named(call.body)
-        if named.prompt_cache_key:
-            return named.prompt_cache_key.encode()
-        metadata = _value(named.metadata)
+        body = _body(call.body)
+        return _named(body) or _opening(body)
     except _Broken:
-        return _by_prefix(call, by)
-    user = metadata.get("user_id") if isinstance(metadata, dict) else None
-    return user.encode() if isinstance(user, str) and "session" in user else _by_prefix(call, by)
+        return call.body[:_OPENING]
 
 
 def _by_prefix(call: Call, by: str) -> bytes:
-    """The texts up to the first of the user's, which every later turn repeats. Marks of caches move from turn to turn,
-    so only texts count."""
     try:
-        opening = _opening(call.body)
-        said: list[str] = []
-        for raw in (opening.system, opening.instructions, opening.systemInstruction):
-            if raw:
-                _gather(_value(raw), said)
-        turns = opening.messages or opening.contents or opening.input or opening.prompt
-        _gather(_first_turns(_value(turns)) if turns else None, said)
+        return _opening(_body(call.body))
     except _Broken:
         return call.body[:_OPENING]
+
+
+def _named(body: _Body) -> bytes:
+    """The body's own name for it; empty where it has none."""
+    key = _value(body.prompt_cache_key) if body.prompt_cache_key else None
+    if isinstance(key, str) and key:
+        return key.encode()
+    metadata = _value(body.metadata) if body.metadata else None
+    user = metadata.get("user_id") if isinstance(metadata, dict) else None
+    return user.encode() if isinstance(user, str) and "session" in user else b""
+
+
+def _opening(body: _Body) -> bytes:
+    """The texts up to the first turn of the user, which every later request repeats. Marks of caches move from turn to
+    turn, so only texts count."""
+    said: list[str] = []
+    for raw in (body.system, body.instructions, body.systemInstruction):
+        if raw:
+            _gather(_value(raw), said)
+    for turn in _first_turns(bytes(body.messages or body.contents or body.input or body.prompt)):
+        _gather(turn, said)
     return "\0".join(said).encode()[:_OPENING]
 
 
-def _first_turns(turns: Any) -> Any:
-    if not isinstance(turns, list):
-        return turns
-    for position, turn in enumerate(turns):
-        if isinstance(turn, dict) and turn.get("role") == "user":
-            return turns[: position + 1]
-    return turns[:1]
+def _first_turns(turns: bytes) -> Iterator[Any]:
+    """Of those that come after nothing is read but where they end."""
+    if not turns.startswith(b"["):
+        yield _value(turns) if turns else None
+        return
+    for raw in _items(turns):
+        turn = _value(raw)
+        yield turn
+        if not (isinstance(turn, dict) and turn.get("role") in _BEFORE):
+            return
 
 
 def _gather(value: Any, said: list[str]) -> None:
