@@ -6,6 +6,8 @@ import re
 from typing import get_args
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from trunkline.core.errors import Blame, Kind
 from trunkline.core.usage import Usage
@@ -287,3 +289,73 @@ def test_a_board_is_bounded_and_forgets_nobody_who_is_at_work() -> None:
         stand.of(f"one/{number}")
     assert len(stand.board.shown()) <= MAX_TARGETS
     assert stand.of("one/busy") is busy
+
+
+# ── Whatever happens ───────────────────────────────────────────────────────────────────────────────────────────────
+
+KINDS: tuple[Kind | None, ...] = (None, None, "server", "overloaded", "rate_limit", "invalid_request", "timeout")
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["begin", "begin", "answer", "end", "wait", "suspect", "probe", "proof"]),
+        st.booleans(),
+        st.sampled_from(KINDS),
+        st.sampled_from(["upstream", "client"]),
+        st.floats(0.0, 8.0),
+    ),
+    max_size=150,
+)
+
+
+class Attempt:
+    def __init__(self, start: float, stream: bool) -> None:
+        self.start = start
+        self.stream = stream
+        self.begun: float | None = None
+
+
+def answered(target: Standing, attempt: Attempt, now: float) -> None:
+    attempt.begun = now - attempt.start
+    target.answered(attempt.begun, now, attempt.stream)
+
+
+def ended(target: Standing, attempt: Attempt, kind: Kind | None, blame: Blame, now: float) -> None:
+    if kind is None and attempt.begun is None:
+        answered(target, attempt, now)
+    fault = blame if kind is not None else None
+    outcome = Outcome(now - attempt.start, attempt.begun, attempt.stream, Usage(output=9), kind, fault)
+    target.ended(outcome, now)
+
+
+@settings(max_examples=150, deadline=None)
+@given(STEPS)
+def test_counts_come_out_even_and_nobody_is_out_for_good(
+    steps: list[tuple[str, bool, Kind | None, Blame, float]],
+) -> None:
+    stand = Stand()
+    target, work = stand.of(), list[Attempt]()
+    for what, flag, kind, blame, seconds in steps:
+        stand.now += seconds if what == "wait" else 0.001
+        match what:
+            case "begin":
+                work.append(Attempt(stand.now, flag))
+                target.began(stand.now, flag)
+            case "answer" if waiting := [each for each in work if each.begun is None]:
+                answered(target, waiting[0], stand.now)
+            case "end" if work:
+                ended(target, work.pop(0 if flag else -1), kind, blame, stand.now)
+            case "suspect":
+                target.suspect()
+            case "probe":
+                target.told("probe", "dead", stand.now)
+            case "proof":
+                target.proved(stand.now)
+        assert target.pending == len(work)
+        assert target.waiting == sum(each.stream and each.begun is None for each in work)
+    for each in work:
+        ended(target, each, "timeout", "client", stand.now)
+    assert (target.pending, target.waiting) == (0, 0)
+    stand.now += 3700.0
+    assert target.refuses(stand.now) is None
+    for _ in range(100):
+        stand.works(target)
+    assert target.well
