@@ -14,6 +14,7 @@ import uvloop
 from tests.state.redis_process import PATIENT, Process, until
 from tests.state.redis_server import RedisServer, SlowWay
 from trunkline.core.limit import Grant, Want
+from trunkline.core.redis_url import locate_redis
 from trunkline.policy.quota import FIXED
 from trunkline.state.redis import connection
 from trunkline.state.redis.client import RedisClient
@@ -178,3 +179,19 @@ async def test_an_error_of_redis_leaves_the_decision_to_us(redis: RedisServer) -
 def test_another_version_may_add_to_a_message() -> None:
     hint = msgspec.json.decode(b'["a","number",5,"more"]', type=Hint)
     assert (hint.sender, hint.topic, bytes(hint.body)) == ("a", "number", b"5")
+
+
+async def test_a_client_that_serves_nothing_else_is_used_again_too(redis: RedisServer) -> None:
+    client = RedisClient(locate_redis(redis.url), PATIENT)
+    await client.open(2.0)
+    for outages in (1, 2):
+        assert client.up
+        redis.stop()
+        await until(lambda: not client.up)
+        with pytest.raises(RedisLost):
+            await client.ask("PING")
+        assert client.counts.outages == outages
+        redis.start()
+        await until(lambda: client.up)
+        assert await client.ask("PING") == b"PONG"
+    await client.aclose()

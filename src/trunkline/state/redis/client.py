@@ -251,9 +251,10 @@ class RedisClient:
         if self._breaker.open and self._breaker.proved(monotonic(), in_time):
             for put_in_order in self.returning:
                 await put_in_order()
+            if connection is self._connection:
                 self._breaker.close(monotonic())
-            self.up = True
-            log.info("Redis %s: in use by %d processes", self.location.shown, self.processes)
+                self.up = True
+                log.info("Redis %s: in use by %d processes", self.location.shown, self.processes)
         elif self.up and not in_time and self._breaker.failed(monotonic()):
             self._left("it answers too late")
         elif self.up:
