@@ -14,7 +14,7 @@ from tests.edges.families import ANTHROPIC, OPENAI, Family
 from tests.edges.upstreams import Upstream, silence, stream
 from tests.running import running
 from tests.talking import ask, connected, request
-from trunkline.core.events import Event, PartFinished, PartStarted, TextDelta
+from trunkline.core.events import Event, PartFinished, PartStarted, ReasoningDelta, TextDelta
 from trunkline.core.usage import Usage
 from trunkline.dialects import anthropic, bedrock, composed, gemini, openai_chat, openai_responses
 from trunkline.dialects.base import Dialect
@@ -256,6 +256,45 @@ async def test_where_nothing_was_said_another_answer_takes_its_place(tmp_path: P
     assert text(told(CHAT, body)) == "hi"
     assert in_order(told(CHAT, body))
     assert [(each.target, each.kind) for each in entry.attempts] == [("one/a", ""), ("two/b", "continuation")]
+
+
+def thinking(thought: str, signature: str | None, *rest: bytes) -> list[bytes]:
+    """A message stream that begins with a thought, whole if it is signed."""
+    block = {"type": "content_block_start", "index": 0, "content_block": {"type": "thinking", "thinking": ""}}
+    events = [
+        block,
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "thinking_delta", "thinking": thought}},
+    ]
+    if signature is not None:
+        signed = {"type": "signature_delta", "signature": signature}
+        events += [
+            {"type": "content_block_delta", "index": 0, "delta": signed},
+            {"type": "content_block_stop", "index": 0},
+        ]
+    return [ANTHROPIC.events[0], *(b"event: x\ndata: " + json.dumps(each).encode() + b"\n\n" for each in events), *rest]
+
+
+async def test_thoughts_are_shown_once_and_a_broken_one_does_not_come_back(tmp_path: Path) -> None:
+    client = CLIENTS[2]
+    breaking = Breaking(thinking("Let me see.", None), end=False)
+    answer = [event.replace(b'"index":0', b'"index":1') for event in ANTHROPIC.events[1:]]
+    async with (
+        Upstream(breaking.answer, stream(*ANTHROPIC.events)) as one,
+        Upstream(stream(*thinking("Anew.", "sig", *answer))) as two,
+        running(tmp_path, sections(one.url, two.url, ANTHROPIC)) as run,
+    ):
+        events = told(client, await read(run.port, client, breaking, seen=b"Let me see."))
+        said = [
+            {"type": "thinking", "thinking": "Let me see.", "signature": ""},
+            {"type": "text", "text": text(events)},
+        ]
+        turns = [*ANTHROPIC.body["messages"], {"role": "assistant", "content": said}, *ANTHROPIC.body["messages"]]
+        await ask(run.port, client.path, client.body | {"messages": turns})
+    assert in_order(events)
+    assert [event.kind for event in events if isinstance(event, PartStarted)] == ["reasoning", "text"]
+    assert "".join(event.text for event in events if isinstance(event, ReasoningDelta)) == "Let me see."
+    assert text(events) == "hi"
+    assert b"thinking" not in one.asked[1].body
 
 
 CALL = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "look", "arguments": '{"at":'}}

@@ -39,6 +39,12 @@ _peek = msgspec.json.Decoder(_Peek).decode
 _encode = msgspec.json.Encoder().encode
 
 
+def _unsigned(body: bytes) -> bool:
+    """Whether a request may hold a thought without a signature, of an answer that broke off or of a model that signs
+    nothing: Anthropic refuses those."""
+    return b'"signature"' in body and (b'"signature":""' in body or b'"signature": ""' in body)
+
+
 class Anthropic(Dialect):
     name = NAME
     ping = b'event: ping\ndata: {"type": "ping"}\n\n'
@@ -56,7 +62,7 @@ class Anthropic(Dialect):
         return peek
 
     def patch(self, body: bytes, model: str, peek: Peek, quirks: Quirks) -> bytes:
-        if not peek.plain and marked(body):
+        if not peek.plain and (marked(body) or _unsigned(body)):
             return self._unmarked(body, model, peek)
         if model == peek.model and not peek.addressed:
             return body
@@ -68,7 +74,7 @@ class Anthropic(Dialect):
         return _encode(fields)
 
     def _unmarked(self, body: bytes, model: str, peek: Peek) -> bytes:
-        """Without the thoughts of other families' models, which only the gateway can read."""
+        """Without thoughts of other families' models, which only the gateway can read, and without unsigned ones."""
         if "max_tokens" in raw_fields(body):
             return self.write_request(self.read_request(body, peek), model, Quirks(), [])
         return self.write_count_request(self.read_count_request(body, peek), model, Quirks(), [])
