@@ -38,7 +38,7 @@ QUICK = {
     "latency": "latency=50ms",
     "ttft": "ttft=50ms",
     "tps": "tps=200",
-    "slow": "slow+length=6",
+    "slow": "slow+length=3",
     "length": "length=40",
     "rate": "rate=1",
 }

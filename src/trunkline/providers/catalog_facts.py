@@ -58,7 +58,7 @@ class Facts(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknow
     system_turns: bool | None = None
     """Whether the role `system` may stand in the middle of a conversation (Claude)."""
     prefill: bool | None = None
-    """Whether it continues a conversation that ends with its own words (Claude)."""
+    """Whether it continues a conversation that ends with its own words."""
     tools_with_reasoning: Literal["chat", "responses"] | None = None
     """The OpenAI API on which it calls tools while it reasons, where that is not any of them."""
     price_model: str | None = None
