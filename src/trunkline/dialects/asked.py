@@ -1,42 +1,41 @@
 """How long an answer may become, as requests of any family say it, in one look at the body.
 
 Money depends on it, so only what the family itself would heed counts: another family's name for it would be ignored
-there. Of two such fields the larger counts. What cannot be read says nothing: the provider says what is wrong with it.
+there. Of two such fields the larger counts, and of one that is there twice too, for JSON does not say which of them
+holds. Numbers may be written as text, as Google's and lenient hosts take them. What cannot be read says nothing: the
+provider says what is wrong with it.
 """
 
 from __future__ import annotations
 
+import json
+import math
+import re
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import msgspec
 from msgspec import Struct, field
 
-_Number = int | float | None
 _MOST = 10**12
 """A larger number is no limit."""
-_ABSENT = msgspec.Raw(b"")
-
-
-class _Config(Struct):
-    """Gemini's `generationConfig` and Bedrock's `inferenceConfig`."""
-
-    output: _Number = field(default=None, name="maxOutputTokens")
-    snake: _Number = field(default=None, name="max_output_tokens")
-    converse: _Number = field(default=None, name="maxTokens")
-    nova: _Number = field(default=None, name="max_new_tokens")
-    answers: _Number = field(default=None, name="candidateCount")
+MAX_ANSWERS = 10_000
+"""Nobody makes more at once; a larger number is refused by whoever is asked."""
 
 
 class _Body(Struct):
-    chat: _Number = field(default=None, name="max_completion_tokens")
-    common: _Number = field(default=None, name="max_tokens")
-    responses: _Number = field(default=None, name="max_output_tokens")
-    n: _Number = None
-    best_of: _Number = None
-    prompt: msgspec.Raw = _ABSENT
-    gemini: _Config | None = field(default=None, name="generationConfig")
-    snake: _Config | None = field(default=None, name="generation_config")
-    converse: _Config | None = field(default=None, name="inferenceConfig")
+    """Fields are of any type, so that one that is wrong hides no other."""
+
+    chat: Any = field(default=None, name="max_completion_tokens")
+    common: Any = field(default=None, name="max_tokens")
+    responses: Any = field(default=None, name="max_output_tokens")
+    n: Any = None
+    best_of: Any = None
+    prompt: Any = None
+    gemini: Any = field(default=None, name="generationConfig")
+    snake: Any = field(default=None, name="generation_config")
+    converse: Any = field(default=None, name="inferenceConfig")
+    beside: Any = field(default=None, name="additionalModelRequestFields")
 
 
 class Asked(Struct, frozen=True):
@@ -49,29 +48,42 @@ class Asked(Struct, frozen=True):
 
 
 _NOTHING = Asked()
-_NONE: list[_Number] = [None, None]
 _decode = msgspec.json.Decoder(_Body).decode
-_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_LENGTH = ("maxOutputTokens", "max_output_tokens")
+_COUNT = ("candidateCount", "candidate_count")
+_OWN = ("max_tokens", "maxTokens", "max_new_tokens", "max_completion_tokens")
+"""What models on Bedrock call it, in the fields that Converse passes on to them."""
+_LIMIT = re.compile(
+    rb'"(?:max(?:_completion_tokens|_(?:output_|new_)?tokens|(?:Output)?Tokens)|n|best_of|candidate_?[cC]ount'
+    rb'|generation(?:C|_c)onfig|inferenceConfig|prompt)"\s*:'
+)
 
 
-def _of_gemini(body: _Body) -> list[_Number]:
-    configs = [each for each in (body.gemini, body.snake) if each is not None]
-    return [each.output for each in configs] + [each.snake for each in configs]
+def _in(config: Any, names: Iterable[str]) -> list[Any]:
+    return [config.get(name) for name in names] if isinstance(config, dict) else []
 
 
-def _of_nova(body: _Body) -> list[_Number]:
-    return [body.converse.converse, body.converse.nova] if body.converse is not None else []
+def _of_gemini(body: _Body) -> list[Any]:
+    return [*_in(body.gemini, _LENGTH), *_in(body.snake, _LENGTH)]
 
 
-_LIMITS: dict[tuple[str, str], Callable[[_Body], list[_Number]]] = {
+def _of_converse(body: _Body) -> list[Any]:
+    said = _in(body.converse, ("maxTokens",))
+    if body.beside is not None and _largest(said) is not None:
+        inner = _in(body.beside, ("inferenceConfig",))
+        said += _in(body.beside, _OWN) + (_in(inner[0], _OWN) if inner else [])
+    return said
+
+
+_LIMITS: dict[tuple[str, str], Callable[[_Body], list[Any]]] = {
     ("openai_chat", ""): lambda body: [body.chat, body.common],
     ("openai_completions", ""): lambda body: [body.common],
     ("openai_responses", ""): lambda body: [body.responses],
     ("anthropic", ""): lambda body: [body.common],
     ("gemini", ""): _of_gemini,
-    ("bedrock", ""): lambda body: [body.converse.converse] if body.converse is not None else [],
+    ("bedrock", ""): _of_converse,
     ("bedrock_invoke", "claude"): lambda body: [body.common],
-    ("bedrock_invoke", "nova"): _of_nova,
+    ("bedrock_invoke", "nova"): lambda body: _in(body.converse, ("maxTokens", "max_new_tokens")),
 }
 """By the dialect's name and, for InvokeModel, whose body it is. Of bodies that are not read nothing is believed."""
 
@@ -79,27 +91,67 @@ _LIMITS: dict[tuple[str, str], Callable[[_Body], list[_Number]]] = {
 def asked(body: bytes, dialect: str, maker: str = "") -> Asked:
     """What a request in this dialect says of the length and the number of its answers."""
     try:
-        seen = _decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        seen = _repeated(body) if _repeats(body) else _decode(body)
+    except (ValueError, RecursionError):
         return _NOTHING
     limits = _LIMITS.get((dialect, maker if dialect == "bedrock_invoke" else ""))
     output = _largest(limits(seen)) if limits is not None else None
-    counts = [seen.n, seen.best_of]
-    if counts == _NONE and seen.gemini is None and seen.snake is None and seen.prompt is _ABSENT:
-        return Asked(output, 1, seen.common is None)
-    counts += [each.answers for each in (seen.gemini, seen.snake) if each is not None]
-    answers = max(1, _largest(counts) or 1)
-    return Asked(output, answers * _prompts(bytes(seen.prompt)), seen.common is None)
+    newer = seen.common is None
+    if seen.n is None and seen.best_of is None and seen.gemini is None and seen.snake is None and seen.prompt is None:
+        return Asked(output, 1, newer)
+    counts = [seen.n, seen.best_of, *_in(seen.gemini, _COUNT), *_in(seen.snake, _COUNT)]
+    return Asked(output, min(_largest(counts) or 1, MAX_ANSWERS) * _prompts(seen.prompt), newer)
 
 
-def _largest(numbers: Iterable[_Number]) -> int | None:
-    given = [int(each) for each in numbers if each is not None and 0 <= each < _MOST]
+def _largest(values: Iterable[Any]) -> int | None:
+    given = [number for each in values if each is not None and (number := _number(each)) is not None]
     return max(given) if given else None
 
 
-def _prompts(prompt: bytes) -> int:
+def _number(value: Any) -> int | None:
+    """None for what limits nothing. To some hosts zero means that nothing was said."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return math.ceil(number) if 0 < number < _MOST else None
+
+
+def _prompts(prompt: Any) -> int:
     """Legacy completions: several prompts at once get an answer each. A list of numbers is one prompt."""
-    if not prompt.startswith(b"["):
+    if not isinstance(prompt, list) or not prompt:
         return 1
-    items = _items(prompt)
-    return len(items) if items and bytes(items[0])[:1] in (b'"', b"[") else 1
+    return len(prompt) if isinstance(prompt[0], (str, list)) else 1
+
+
+# ── What is said twice ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _repeats(body: bytes) -> bool:
+    """Whether a name of these is there twice, wherever."""
+    names = [found[0] for found in _LIMIT.finditer(body)]
+    return len(names) > 1 and len({name.rstrip(b" \t\r\n:") for name in names}) < len(names)
+
+
+def _repeated(body: bytes) -> _Body:
+    """Read by the slower library, which tells what is there twice. Raises ValueError, RecursionError."""
+    return msgspec.convert(json.loads(body, object_pairs_hook=_merged), _Body)
+
+
+def _merged(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    known: dict[str, Any] = {}
+    for name, value in pairs:
+        known[name] = _larger(name, known[name], value) if name in known else value
+    return known
+
+
+def _larger(name: str, one: Any, other: Any) -> Any:
+    """Of two values of one name that which allows more: to a length whatever is no number sets no limit."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return _merged([*one.items(), *other.items()])
+    if name == "prompt":
+        return one if _prompts(one) > _prompts(other) else other
+    first, second = _number(one), _number(other)
+    if first is None or second is None:
+        return None if name.startswith("max") else first or second
+    return max(first, second)

@@ -27,7 +27,7 @@ from trunkline.stages.admission.granted import LEASE, Granted
 from trunkline.stages.admission.patience import Patience
 from trunkline.stages.admission.plan import Plan, Planner
 from trunkline.stages.admission.refused import refused
-from trunkline.stages.admission.room import Bound, bound_of
+from trunkline.stages.admission.room import Bound, bound_of, spelt
 from trunkline.stages.admission.seeding import Seeding
 from trunkline.stages.admission.settings import AdmissionSettings
 
@@ -125,10 +125,10 @@ class Admission:
         if not plan.counted:
             every: tuple[int, ...] = (1, 0, 0, 0, 0, 1, streams)
             return [every[at] for at in plan.picks]
-        said = None
+        body, said = spelt(call.body), None
         if call.surface.operation in _ANSWERS:
-            said = asked(call.body, call.surface.dialect.name, peek.framing if peek is not None else "")
-        bound = self._bound(call, plan, said) if plan.bounded else _FREE
+            said = asked(body, call.surface.dialect.name, peek.framing if peek is not None else "")
+        bound = self._bound(call, body, plan, said) if plan.bounded else _FREE
         prompt, answer = self._expected(call, plan, size, files, said)
         cost = 0
         if plan.priced and plan.rooms and plan.soft:
@@ -146,11 +146,11 @@ class Admission:
         prompt = plan.expectation.input(size) + files * TOKENS_PER_FILE
         return prompt, 0 if said is None else plan.expectation.output(said.output) * said.answers
 
-    def _bound(self, call: Call, plan: Plan, said: Asked | None) -> Bound:
+    def _bound(self, call: Call, body: bytes, plan: Plan, said: Asked | None) -> Bound:
         """The most that the call can use. Raises CostUnknown."""
         operation = call.surface.operation
         if operation in _MEASURED:
-            bound = bound_of(call, plan.rooms, said, self._prices if plan.priced else None)
+            bound = bound_of(call, body, plan.rooms, said, self._prices if plan.priced else None)
         else:
             bound = _NO_BOUND if operation in _UNMEASURED else _FREE
         if bound.why and self._settings.unpriced == "refuse":

@@ -16,32 +16,26 @@ from trunkline.core.call import Call
 from trunkline.core.stores import Tariff
 from trunkline.dialects.asked import Asked
 from trunkline.providers.target import Target
+from trunkline.stages.admission.fed import is_fed, tools_of
 
 _UNSEEN = 64
 """Tokens that a provider adds to a prompt: the marks of turns and roles."""
-_UNSEEN_TOOLS = 1024
-"""The same with tools or a schema, which providers explain to their models (Anthropic's documentation says up to 530
-tokens for the tools alone)."""
-
 _SUSPECT = re.compile(
     rb'"(?:image(?:_url)?|input_(?:image|file|audio)|file(?:_id|_url|_data|_uri|Data|Uri|_search|Search)?|document|audio'
     rb"|video(?:_url)?|inline_?[dD]ata|s3Location|cached_?[cC]ontent|conversation|item_reference|prompt"
     rb"|web_(?:search|fetch)\w*|code_?[iEe]\w*|mcp\w*|x_search|retrieval|google_?[SsMm]\w*|url_?[cC]ontext"
-    rb'|enterprise_?[wW]\w*|systemTool|(tools|functions|toolConfig|\w*[sS]chema|output_(?:format|config)))"'
+    rb'|enterprise_?[wW]\w*|systemTool|search_parameters|enable_search|plugins|(tools|functions|toolConfig|\w*[sS]chema|output_(?:format|config)))"'
 )
 """What a body holds where it may hold, or refer to, more than its bytes, or let somebody else add to them; and, in its
 group, what makes providers add explanations. One look for all of it, at what stands in quotation marks, costs as much
 as a look for one word."""
-_SEARCHING = b"web_search_options"
-"""Chat's one way to such a tool that needs no `type`: all else that is no text has one."""
-_FEEDS = re.compile(
-    rb'"type"\s*:\s*"(?:web_search|web_fetch|code_interpreter|code_execution|file_search|mcp|image_generation|x_search'
-    rb'|retrieval)|"(?:web_search_options|mcp_servers|google_?[sS]earch\w*|google_?[mM]aps|url_?[cC]ontext'
-    rb'|code_?[eE]xecution|file_?[sS]earch|retrieval|enterprise_?[wW]eb_?[sS]earch|systemTool)"\s*:'
-)
-"""How such a tool is really asked for: a caller's own function may have the same name."""
-_ESCAPED = re.compile(rb"\\u00[2-7]")
-"""Letters of these as JSON may escape them too."""
+_UNTYPED = re.compile(rb'"(?:web_search_options|search_parameters|enable_search|plugins)"')
+"""Ways to ask for such tools that need no `type`: all else that is no text has one."""
+_PREDICTED = b'"prediction"'
+"""Chat: a guess at the answer. What of it the answer does not use is paid as if it had been answered."""
+_ESCAPED = re.compile(rb"(?<!\\)((?:\\\\)*)\\u00([2-7][0-9A-Fa-f])")
+"""Letters as JSON may escape them too. Some encoders do so with `<`, `&` and apostrophes, which stay as they are: no
+name has them."""
 
 
 class Room(Struct, frozen=True):
@@ -79,10 +73,23 @@ def room_of(target: Target) -> Room:
     )
 
 
-def bound_of(call: Call, rooms: tuple[Room, ...], asked: Asked | None, prices: Tariff | None) -> Bound:
-    """`asked`: what the request says of its answers, None where the operation makes no text; `prices`: None where money
-    does not matter."""
-    text, why = _text(call)
+def spelt(body: bytes) -> bytes:
+    """A request to look for names in: without the escapes behind which one could hide."""
+    if b"\\" not in body or b"\\u00" not in body:  # the first look is the quicker by far
+        return body
+
+    def letter(found: re.Match[bytes]) -> bytes:
+        plain = bytes((int(found[2], 16),))
+        return found[1] + plain if plain.isalnum() or plain == b"_" else found[0]
+
+    return _ESCAPED.sub(letter, body)
+
+
+def bound_of(call: Call, body: bytes, rooms: tuple[Room, ...], asked: Asked | None, prices: Tariff | None) -> Bound:
+    """`body`: the call's, as `spelt`. `asked`: what the request says of its answers, None where the operation makes no
+    text; `prices`: None where money does not matter."""
+    text, why = _text(call, body)
+    guess = len(body) if asked is not None and _PREDICTED in body else 0
     most_input = most_output = most_cost = 0
     for room in rooms:
         if text is None:
@@ -93,6 +100,7 @@ def bound_of(call: Call, rooms: tuple[Room, ...], asked: Asked | None, prices: T
         if size is None or length is None:
             why = why or _UNKNOWN.format(room.name)
             continue
+        length += guess
         cost = prices.ceiling(room.price_model, call.arrived, size, length) if prices is not None else 0
         if cost is None:
             why = why or _UNPRICED.format(room.name)
@@ -109,13 +117,10 @@ _UNKNOWN = (
 _UNPRICED = "no price is known of {}"
 
 
-def _text(call: Call) -> tuple[int | None, str]:
+def _text(call: Call, body: bytes) -> tuple[int | None, str]:
     """Tokens that the request can be, None where its bytes do not tell; and why there is no bound at all."""
-    body = call.body
-    size = len(body) + _UNSEEN
-    if b"\\" in body and _ESCAPED.search(body) is not None:
-        return None, _FED_WHY
-    if call.peek is not None and call.peek.plain and _SEARCHING not in body:
+    size = len(call.body) + _UNSEEN
+    if call.peek is not None and call.peek.plain and body is call.body and _UNTYPED.search(body) is None:
         return size, ""
     found = _SUSPECT.search(body)
     if found is None:
@@ -123,9 +128,10 @@ def _text(call: Call) -> tuple[int | None, str]:
     words = {each[0] for each in _SUSPECT.finditer(body, found.start()) if each[1] is None}
     if call.surface.operation == "complete":
         words.discard(b'"prompt"')  # what legacy completions call their text
-    if not words:
-        return size + _UNSEEN_TOOLS, ""
-    return None, _FED_WHY if _FEEDS.search(body) is not None else ""
+    if words:
+        return None, _FED_WHY if is_fed(body) else ""
+    tools = tools_of(body)
+    return (size + tools, "") if tools is not None else (None, _FED_WHY)
 
 
 def _length(room: Room, asked: Asked | None) -> int | None:

@@ -1,0 +1,178 @@
+"""Callers that try to use more than they may. The provider here is greedy: it counts all that a request lets it count,
+by the most generous reading; what it has counted must never be more than what the gateway had reserved."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.edges.families import ANTHROPIC, OPENAI
+from tests.edges.upstreams import Answer, Upstream, whole
+from tests.running import Running, running, until
+from tests.talking import ask
+from trunkline.core.limit import Window
+from trunkline.core.stores import Used
+from trunkline.core.usage import NANO
+
+CHAT = "/v1/chat/completions"
+RESPONSES = "/v1/responses"
+GEMINI = "/v1beta/models/gemini:generateContent"
+BUDGET = {"limits": [{"allow": ["cost=100/day"]}]}
+HELLO = '"messages": [{"role": "user", "content": "hello"}]'
+
+
+class Nothing:
+    """A ledger without a past."""
+
+    def used(self, scope: str, window: Window, calls: bool, until: float) -> list[Used]:
+        return []
+
+
+@asynccontextmanager
+async def greedy(
+    directory: Path, *answers: Answer, limits: dict[str, Any] = BUDGET, **models: Any
+) -> AsyncIterator[tuple[Running, Upstream]]:
+    """Models that cost money, all of them at the same upstream."""
+    async with Upstream(*answers) as upstream:
+        providers = {
+            "openai": OPENAI.provider(upstream.url),
+            "claude": ANTHROPIC.provider(upstream.url),
+            "gemini": {"kind": "gemini", "base_url": upstream.url, "api_key": "sk-provider-secret-42"},
+        }
+        named = {
+            "m": {"targets": [{"target": "openai/gpt-4o-mini"}]},
+            "claude": {"targets": [{"target": "claude/claude-sonnet-4-5"}]},
+            "gemini": {"targets": [{"target": "gemini/gemini-2.5-flash"}]},
+        }
+        async with running(directory, {"providers": providers, "models": named | models} | limits) as run:
+            run.gateway.prices.load()
+            run.gateway.seeding.look(run.gateway.admission.planner, list, Nothing())
+            yield run, upstream
+
+
+def chat(output: int, input: int = 7) -> Answer:
+    usage = {"prompt_tokens": input, "completion_tokens": output, "total_tokens": input + output}
+    return whole(OPENAI.answer | {"usage": usage})
+
+
+def gemini(output: int) -> Answer:
+    candidate = {"content": {"role": "model", "parts": [{"text": "hi"}]}, "finishReason": "STOP"}
+    usage = {"promptTokenCount": 5, "candidatesTokenCount": output, "totalTokenCount": output + 5}
+    return whole({"candidates": [candidate], "usageMetadata": usage})
+
+
+def claude(input: int) -> Answer:
+    return whole(ANTHROPIC.answer | {"usage": {"input_tokens": input, "output_tokens": 1}})
+
+
+async def spent(run: Running) -> int:
+    """What the budget holds, once nothing is reserved."""
+    await until(lambda: run.gateway.admission.gauges()["trunkline_limit_grants"] == 0, "all grants settled")
+    rows = await run.gateway.admission.shown()
+    return next(int(row["used"]) for row in rows if row["dimension"] == "cost")
+
+
+async def unexceeded(run: Running) -> None:
+    """What was reserved was enough, and the budget holds what the ledger does."""
+    assert await spent(run) == sum(entry.cost or 0 for entry in run.entries())
+    assert run.gateway.admission.overruns == 0
+
+
+GOOGLE = '{"contents": [{"parts": [{"text": "a"}]}], "generationConfig": '
+MOST = 16_384
+"""Tokens that an answer of this model has at most."""
+
+LONGER: dict[str, tuple[str, str, Answer]] = {
+    "a length as text, and several": (CHAT, f'{{"model": "m", {HELLO}, "max_tokens": "10", "n": 8}}', chat(80)),
+    "a broken length": (CHAT, f'{{"model": "m", {HELLO}, "max_tokens": 9.5}}', chat(10)),
+    "none at all": (CHAT, f'{{"model": "m", {HELLO}, "max_tokens": 0}}', chat(MOST)),
+    "less than none": (CHAT, f'{{"model": "m", {HELLO}, "max_tokens": -1}}', chat(MOST)),
+    "said twice, the first holds": (CHAT, f'{{"max_tokens": 900, "model": "m", {HELLO}, "max_tokens": 1}}', chat(900)),
+    "said twice, the last is empty": (CHAT, f'{{"model": "m", {HELLO}, "max_tokens": 9, "n": 5, "n": null}}', chat(45)),
+    "said twice, as escapes": (
+        CHAT, f'{{"max_\\u0074okens": 900, "model": "m", {HELLO}, "max_tokens": 1}}', chat(900),
+    ),
+    "a wrong field beside it": (CHAT, f'{{"model": "m", {HELLO}, "max_tokens": 9, "best_of": [], "n": 50}}', chat(450)),
+    "a guess at the answer": (
+        CHAT,
+        f'{{"model": "m", {HELLO}, "max_tokens": 9, "prediction": {{"type": "content", "content": "{"a b " * 50}"}}}}',
+        chat(109),
+    ),
+    "Google's numbers as text": (
+        GEMINI,
+        GOOGLE + '{"maxOutputTokens": "10", "candidateCount": "8"}}',
+        gemini(80),
+    ),
+    "Google's other spelling": (
+        GEMINI,
+        GOOGLE + '{"maxOutputTokens": 10, "candidate_count": 8}}',
+        gemini(80),
+    ),
+    "Google's configuration twice": (
+        GEMINI,
+        GOOGLE + '{"maxOutputTokens": 10, "candidateCount": 8},'
+        ' "generationConfig": {"maxOutputTokens": 10}}',
+        gemini(80),
+    ),
+    "tools that Anthropic describes": (
+        "/v1/messages",
+        f'{{"model": "claude", {HELLO}, "max_tokens": 1, "tools": [{{"type": "computer_20250124", "name": "computer"}}'
+        ', {"type": "bash_20250124", "name": "bash"}, {"type": "text_editor_20250728", "name": "edit"}]}',
+        claude(346 + 499 + 735 + 245 + 700 + 20),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", LONGER)
+async def test_what_was_reserved_was_enough(case: str, tmp_path: Path) -> None:
+    path, body, answer = LONGER[case]
+    async with greedy(tmp_path, answer) as (run, upstream):
+        said = await ask(run.port, path, body.encode())
+        assert said.status == 200, said.body
+        assert len(upstream.asked) == 1
+        assert await spent(run) > 0
+        await unexceeded(run)
+
+
+FED: dict[str, dict[str, Any]] = {
+    "a shell there": {"tools": [{"type": "shell", "environment": {"type": "container_auto"}}]},
+    "a tool of tomorrow": {"tools": [{"type": "telepathy_20270101"}]},
+    "a browser": {"tools": [{"type": "browser_search"}]},
+    "a search by a field": {"search_parameters": {"mode": "on"}},
+    "a search by a flag": {"enable_search": True},
+    "a plug-in": {"plugins": [{"id": "web"}]},
+}
+
+
+@pytest.mark.parametrize("case", FED)
+async def test_what_feeds_the_model_at_the_provider_has_no_bound(case: str, tmp_path: Path) -> None:
+    async with greedy(tmp_path, chat(5)) as (run, upstream):
+        said = await ask(run.port, CHAT, OPENAI.ask("m", **FED[case]))
+        assert (said.status, said.json["error"]["code"]) == (400, "cost_unknown"), said.body
+        body = json.dumps(OPENAI.ask("m", **FED[case]))
+        hidden = (
+            body.replace('"tools"', '"t\\u006fols"').replace("search", "se\\u0061rch").replace("plug", "pl\\u0075g")
+        )
+        if hidden != body:
+            assert (await ask(run.port, CHAT, hidden.encode())).status == 400
+        assert upstream.asked == []
+
+
+async def test_a_tool_there_cannot_hide_behind_a_second_list(tmp_path: Path) -> None:
+    body = f'{{"model": "m", {HELLO}, "tools": [{{"type": "browser_search"}}], "tools": []}}'
+    async with greedy(tmp_path, chat(5)) as (run, _):
+        assert (await ask(run.port, CHAT, body.encode())).status == 400
+
+
+async def test_escapes_that_encoders_write_are_no_reason_to_refuse(tmp_path: Path) -> None:
+    """Go's encoder writes `<` like this, and .NET's an apostrophe."""
+    body = f'{{"model": "m", {HELLO}, "max_tokens": 9}}'.replace("hello", "it\\u0027s \\u003cb\\u003e")
+    async with greedy(tmp_path, chat(9)) as (run, _):
+        assert (await ask(run.port, CHAT, body.encode())).status == 200
+        await unexceeded(run)
+        assert await spent(run) < 0.001 * NANO
