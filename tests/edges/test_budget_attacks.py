@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from tests.edges.families import ANTHROPIC, OPENAI
-from tests.edges.upstreams import Answer, Upstream, whole
+from tests.edges.upstreams import Answer, Upstream, silence, stream, whole
 from tests.running import Running, running, until
-from tests.talking import ask
+from tests.talking import ask, connected, request
 from trunkline.core.limit import Window
 from trunkline.core.stores import Used
 from trunkline.core.usage import NANO
@@ -68,6 +68,13 @@ def gemini(output: int) -> Answer:
 
 def claude(input: int) -> Answer:
     return whole(ANTHROPIC.answer | {"usage": {"input_tokens": input, "output_tokens": 1}})
+
+
+def _delta(text: str) -> bytes:
+    choice = {"index": 0, "delta": {"content": text}, "finish_reason": None}
+    return (
+        b"data: " + json.dumps({"id": "c1", "object": "chat.completion.chunk", "choices": [choice]}).encode() + b"\n\n"
+    )
 
 
 async def spent(run: Running) -> int:
@@ -176,3 +183,44 @@ async def test_escapes_that_encoders_write_are_no_reason_to_refuse(tmp_path: Pat
         assert (await ask(run.port, CHAT, body.encode())).status == 200
         await unexceeded(run)
         assert await spent(run) < 0.001 * NANO
+
+
+LEAVING: dict[str, tuple[str, dict[str, Any], tuple[bytes, ...]]] = {
+    "a long word": (CHAT, OPENAI.ask("m", stream=True, max_tokens=1), (OPENAI.events[0], _delta("x" * 400))),
+    "many events": (
+        RESPONSES,
+        {"model": "m", "input": "hello", "stream": True, "max_output_tokens": 16},
+        tuple(b'data: {"type":"response.in_progress","sequence_number":%d}\n\n' % number for number in range(40)),
+    ),
+    "nothing yet": (CHAT, OPENAI.ask("m", max_tokens=1), ()),
+}
+
+
+@pytest.mark.parametrize("case", LEAVING)
+async def test_who_leaves_early_pays_no_more_than_he_could_use_and_no_less_than_the_prompt(
+    case: str, tmp_path: Path
+) -> None:
+    path, body, events = LEAVING[case]
+    async with greedy(tmp_path, stream(*events, None) if events else silence) as (run, upstream):
+        async with connected(run.port) as line:
+            await line.send(request(path, body))
+            await upstream.arrived.wait()
+            received = b""
+            if events:
+                await line.read_head()
+                while len(received) < sum(map(len, events)):
+                    received += await line.read_chunk()
+        entry = await run.entry()
+        await unexceeded(run)
+        assert entry.usage is not None
+        assert entry.usage.input >= 1
+        assert entry.usage.output <= body.get("max_tokens", 16)
+        assert await spent(run) > 0
+
+
+async def test_a_deadline_that_passes_is_no_free_answer(tmp_path: Path) -> None:
+    async with greedy(tmp_path, silence) as (run, _):
+        said = await ask(run.port, CHAT, OPENAI.ask("m"), {"x-trunkline-deadline-ms": "60"})
+        assert said.status == 504
+        assert await spent(run) > 0
+        await unexceeded(run)

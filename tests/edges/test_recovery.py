@@ -381,8 +381,12 @@ async def test_a_client_that_leaves_while_somebody_is_asked_pays_once(tmp_path: 
             await two.gone.wait()
         entry = await run.entry()
     assert [each.reason for each in entry.attempts] == ["upstream_broken", "client_closed_request"]
-    assert entry.usage is not None
-    assert entry.usage == entry.attempts[0].usage
+    (first, second), usage = entry.attempts, entry.usage
+    assert first.usage is not None
+    assert usage is not None
+    assert usage.output == first.usage.output
+    assert usage.input > first.usage.input  # the second had the prompt, too
+    assert second.usage is None
 
 
 async def test_both_halves_are_priced_by_whoever_spoke_them(tmp_path: Path) -> None:

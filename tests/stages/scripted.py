@@ -9,6 +9,7 @@ from trunkline.core.call import Call, Entry, Key, Peek
 from trunkline.core.errors import GatewayError
 from trunkline.core.reply import Reply
 from trunkline.core.usage import Usage
+from trunkline.dialects import openai_chat
 from trunkline.policy.needs import ANY, Ability
 
 
@@ -18,7 +19,7 @@ class Place:
 
     path: str = "/v1/chat/completions"
     operation: str = "generate"
-    dialect: Any = None
+    dialect: Any = openai_chat.DIALECT
 
 
 @dataclass

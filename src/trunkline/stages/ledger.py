@@ -14,12 +14,13 @@ from collections.abc import Callable
 import msgspec
 from msgspec import structs
 
-from trunkline.core.call import Attempt, Call, Entry
-from trunkline.core.errors import Blame, GatewayError, InternalError, why_cancelled
+from trunkline.core.call import Call, Entry
+from trunkline.core.errors import Blame, ClientGone, DeadlineExceeded, GatewayError, InternalError, why_cancelled
 from trunkline.core.pipeline import Handler
 from trunkline.core.reply import Flow, Reply, Watched
 from trunkline.core.stores import Journal, Meters, Prices
 from trunkline.core.usage import Usage
+from trunkline.dialects.asked import asked
 from trunkline.policy.estimate import BYTES_PER_TOKEN, TOKENS_PER_FILE, estimate_tokens
 
 log = logging.getLogger("trunkline.calls")
@@ -50,6 +51,7 @@ class Ledger:
             reply = await proceed(call)
         except BaseException as raised:
             error = _known(raised)
+            call.usage = call.usage or _abandoned(call, error)
             self.write(call, error.status, error)
             raise
         if call.capture == "full" and reply.body is None:
@@ -62,7 +64,7 @@ class Ledger:
         call.usage = flow.usage or reply.usage
         error = error or flow.error
         if call.usage is None and call.surface.operation in _COUNTED:
-            call.usage = _estimate(call, flow)
+            call.usage = _estimate(call, flow) or _abandoned(call, error)
         said = flow.said if isinstance(flow, _Recording) else reply.body
         self.write(call, reply.status, error, said)
 
@@ -99,11 +101,13 @@ class Ledger:
         if call.capture == "full":
             entry.request = call.body.decode("utf-8", "replace")
             entry.response = answer.decode("utf-8", "replace") if answer is not None else None
+        if entry.usage is not None and entry.usage.estimated:
+            entry.usage = _possible(call, entry.usage)
         priced = self._prices.cost(entry)
         if priced is not None:
             entry.cost, entry.price_date = priced
         if len(call.attempts) > 1 or call.recovery is not None:
-            self._beside(entry, call.attempts)
+            self._beside(entry, call)
         call.usage, call.cost = entry.usage, entry.cost
         self._journal.append(entry)
         if call.grant is not None:
@@ -112,11 +116,13 @@ class Ledger:
         if error is not None or log.isEnabledFor(logging.DEBUG):
             _tell(entry, error)
 
-    def _beside(self, entry: Entry, attempts: list[Attempt]) -> None:
+    def _beside(self, entry: Entry, call: Call) -> None:
         """Attempts that did not become the answer, or not all of it, may have been paid for all the same."""
-        for attempt in attempts:
+        for attempt in call.attempts:
             if attempt.usage is None:
                 continue
+            if attempt.usage.estimated:
+                attempt.usage = _possible(call, attempt.usage)
             entry.usage = attempt.usage if entry.usage is None else entry.usage + attempt.usage
             part = structs.replace(entry, price_model=attempt.price_model, usage=attempt.usage)
             priced = self._prices.cost(part)
@@ -172,6 +178,29 @@ def _estimate(call: Call, flow: Flow) -> Usage | None:
     if flow.produced == 0 and not flow.complete:
         return None
     return Usage(input=_estimate_input(call.body), output=flow.produced, estimated=True)
+
+
+def _abandoned(call: Call, error: GatewayError | None) -> Usage | None:
+    """What a call has used that its caller gave up before anything was answered: its prompt, which the provider had. If
+    that were free, whoever hangs up in the last moment could use a provider without end."""
+    attempt = call.attempt
+    if attempt is None or attempt.usage is not None or call.surface.operation not in _COUNTED:
+        return None
+    if not isinstance(error, (ClientGone, DeadlineExceeded)) or attempt.reason != error.code:
+        return None
+    tokens, facts = _estimate_input(call.body), call.target.facts
+    most = facts.input if facts.input is not None else facts.context
+    return Usage(input=tokens if most is None else min(tokens, most), estimated=True)
+
+
+def _possible(call: Call, usage: Usage) -> Usage:
+    """Our own count of an answer that broke off, at most what the request allows: a count of bytes or events knows
+    nothing of tokens, and what cannot have been used must not be paid for."""
+    peek = call.peek
+    said = asked(call.body, call.surface.dialect.name, peek.framing if peek is not None else "")
+    if said.output is None or usage.output <= said.output * said.answers:
+        return usage
+    return structs.replace(usage, output=said.output * said.answers)
 
 
 def _estimate_input(body: bytes) -> int:
