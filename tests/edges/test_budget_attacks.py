@@ -224,3 +224,31 @@ async def test_a_deadline_that_passes_is_no_free_answer(tmp_path: Path) -> None:
         assert said.status == 504
         assert await spent(run) > 0
         await unexceeded(run)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_what_is_refused_in_the_background_has_used_nothing(streamed: bool, tmp_path: Path) -> None:
+    body = {"model": "m", "input": "hello", "background": True, "stream": streamed, "max_output_tokens": 500}
+    async with greedy(tmp_path, chat(5), limits={"limits": [{"allow": ["cost=0.000001/day"]}]}) as (run, upstream):
+        assert (await ask(run.port, RESPONSES, body)).status == 200
+        entry = await run.entry()
+        assert (entry.error, entry.usage, entry.cost, upstream.asked) == ("limit_too_small", None, None, [])
+
+
+async def test_a_limit_of_a_model_knows_it_by_whatever_name_it_goes(tmp_path: Path) -> None:
+    """Its name here, and its provider's own; also where somebody writes it otherwise."""
+    limits = {
+        "limits": [
+            {"scope": "model", "allow": ["requests=2/day"]},
+            {"models": ["gpt-*"], "allow": ["requests=3/day"]},
+        ]
+    }
+    async with greedy(tmp_path, chat(5), limits=limits) as (run, _):
+
+        async def status(name: str) -> int:
+            return (await ask(run.port, CHAT, OPENAI.ask(name))).status
+
+        names = ["gpt-4o-mini", "openai/gpt-4o-mini", "openai/gpt-4o-mini ", "openai/GPT-4o-mini"]
+        assert [await status(name) for name in names] == [200, 200, 429, 429]
+        assert [await status(name) for name in ("openai/gpt-4.1", "gpt-4.1-mini")] == [200, 429]
+        assert [await status("m") for _ in range(3)] == [200, 200, 429]

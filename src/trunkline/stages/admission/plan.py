@@ -29,6 +29,7 @@ TIMELESS = frozenset({"minute", "rolling minute", "now"})
 """Windows that the ledger need not be asked for: they are over, or nearly, when the gateway has started."""
 
 Resolve = Callable[[str], Sequence[Target]]
+Names = tuple[str, ...]
 
 
 class Plan(Struct, frozen=True):
@@ -96,7 +97,7 @@ class Planner:
         except ModelNotFound:
             targets = ()  # routing says so; whoever tries names is counted all the same
         found: dict[str, tuple[Want, Rule]] = {}
-        for want, rule in self._all(key, model if targets else "", tags):
+        for want, rule in self._all(key, names_of(model, targets), tags):
             known = found.get(want.counter)
             if known is None or want.most < known[0].most:
                 found[want.counter] = want, rule
@@ -125,19 +126,19 @@ class Planner:
             self._expectations.clear()
         return self._expectations.setdefault(model, Expectation())
 
-    def _all(self, key: Key, model: str, tags: tuple[str, ...]) -> Iterator[tuple[Want, Rule]]:
+    def _all(self, key: Key, models: Names, tags: tuple[str, ...]) -> Iterator[tuple[Want, Rule]]:
         """Every limit that applies, with its rule."""
         for scope in SCOPES:
-            for value, shown in _values(scope, key, model, tags):
-                yield from self._of(scope, value, shown, model, key)
+            for value, shown in _values(scope, key, models, tags):
+                yield from self._of(scope, value, shown, models, key)
 
-    def _of(self, scope: Scope, value: str, shown: str, model: str, key: Key | None) -> Iterator[tuple[Want, Rule]]:
-        """The limits of one scope. `key`: whose own are among them."""
+    def _of(self, scope: Scope, value: str, shown: str, models: Names, key: Key | None) -> Iterator[tuple[Want, Rule]]:
+        """The limits of one scope. `models`: names of the one that is asked for. `key`: whose own are among them."""
         for row in self._rows:
             settings = row.settings
-            if settings.scope != scope or (settings.models is not None and not _matches(settings.models, model)):
+            if settings.scope != scope or (settings.models is not None and not _matches(settings.models, models)):
                 continue
-            if settings.names is None or _matches(settings.names, shown, value):
+            if settings.names is None or _matches(settings.names, models if scope == "model" else (shown, value)):
                 for rule in row.rules:
                     yield rule.want(scope, value, shown, settings.models), rule
         own: Sequence[Rule] = ()
@@ -161,7 +162,13 @@ class Planner:
 
     def wants_of(self, scope: Scope, value: str, shown: str, model: str, key: Key | None) -> list[Want]:
         """The limits of one key, team, tag, model or of all that calls for this model count against."""
-        return list({want.counter: want for want, _ in self._of(scope, value, shown, model, key)}.values())
+        try:
+            models = names_of(model, self._resolve(model) if model else ())
+        except ModelNotFound:
+            models = (model,)
+        if scope == "model":
+            value = shown = models[-1] if models else model
+        return list({want.counter: want for want, _ in self._of(scope, value, shown, models, key)}.values())
 
 
 def own_rules(key: Key) -> list[Rule]:
@@ -175,7 +182,16 @@ def own_rules(key: Key) -> list[Rule]:
     return rules
 
 
-def _values(scope: Scope, key: Key, model: str, tags: tuple[str, ...]) -> list[tuple[str, str]]:
+def names_of(model: str, targets: Sequence[Target]) -> Names:
+    """By which names limits know a model: as callers call it; and where it is no name of the configuration, but a
+    provider's own with or without the provider before it, by both, in lower case. The last of them names its counter:
+    whoever spells it otherwise shares that. None where there is no such model."""
+    if len(targets) != 1 or model not in (targets[0].name, targets[0].model):
+        return (model,) if targets else ()
+    return model, targets[0].model.strip().lower(), targets[0].name.strip().lower()
+
+
+def _values(scope: Scope, key: Key, models: Names, tags: tuple[str, ...]) -> list[tuple[str, str]]:
     """Whom a call belongs to in this scope: by the name that counters have, and for people."""
     match scope:
         case "global":
@@ -187,8 +203,8 @@ def _values(scope: Scope, key: Key, model: str, tags: tuple[str, ...]) -> list[t
         case "tag":
             return [(tag, tag) for tag in dict.fromkeys(tags)]
         case _:
-            return [(model, model)] if model else []
+            return [(models[-1], models[-1])] if models else []
 
 
-def _matches(patterns: tuple[str, ...], *names: str) -> bool:
+def _matches(patterns: tuple[str, ...], names: Names) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns for name in names)

@@ -59,8 +59,13 @@ class Told:
 
     def __init__(self, run: Run | None = None) -> None:
         self._run = run
-        self.complete = False
+        self._over = False
         self._error: GatewayError | None = None
+
+    @property
+    def complete(self) -> bool:
+        """What nobody has begun to answer is not, though its end was told."""
+        return self._over and (self._run is None or self._run.flow is not None)
 
     @property
     def usage(self) -> Usage | None:
@@ -75,11 +80,11 @@ class Told:
         return self._run.flow.produced if self._run is not None and self._run.flow is not None else 0
 
     def feed(self, data: bytes) -> bytes:
-        self.complete = True
+        self._over = True
         return data
 
     def eof(self) -> bytes:
-        self.complete = True
+        self._over = True
         return b""
 
     def fail(self, error: GatewayError) -> bytes:
