@@ -22,7 +22,8 @@ class LimitSettings(Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tru
     """For which of them it is, `*` matching any run of characters: keys by name or id, the others by name. Where left
     out: for all."""
     models: tuple[Pattern, ...] | None = None
-    """Only calls for these models count, by the names that callers use. Where left out: all do."""
+    """Only calls for these models count, by the names that callers use; what is asked for at its provider, also by that
+    provider's name for it. Where left out: all do."""
     allow: Annotated[tuple[LimitText, ...], Meta(min_length=1, max_length=32)]
     """What they may use: `requests=600/minute`, `cost=20/day`, `concurrent_requests=8`, and so on (docs/limits.md)."""
 
