@@ -114,9 +114,8 @@ class Gateway:
         self._upstream = upstream = Upstream(self.transport, config.server.ping_interval)
         self.probing = Probing(upstream.sender, self.transport, self.board, self._targets)
         self.seeding = self._seeding()
-        self.admission = Admission(
-            self.hot.counters, self.prices, self._planner(self.plane), config.admission, self.seeding
-        )
+        planner = self._planner(self.plane)
+        self.admission = Admission(self.hot.counters, self.prices, planner, config.admission, self.seeding)
         self.conversation = Conversation(self._responses(), config.responses, time.time, self.admission)
         self.routing = Routing(
             self._routes(self.plane),
@@ -126,6 +125,7 @@ class Gateway:
             self.directory.offer,
         )
         self.routing.mirrors.keep = ledger = Ledger(journal, self.watch, self.prices, time.monotonic)
+        self.routing.mirrors.admit = self.admission.may_copy
         self.idempotency = Idempotency(config.idempotency, time.monotonic)
         self._rank(config)
         handle = stack(
@@ -241,9 +241,11 @@ class Gateway:
         """Whose turn it is, where not all can be served at once."""
         self.pressure.take(config.shedding)
         self.watch.take(config.abuse)
-        priorities = {name: team.priority for name, team in config.teams.items() if team.priority is not None}
-        self.admittance.take(config.queue.priority, priorities)
-        self.routing.waiting.take(config.queue, {name: team.weight for name, team in config.teams.items()})
+        teams = config.teams.items()
+        self.admittance.take(config.queue.priority, {name: each.priority for name, each in teams if each.priority})
+        weights = {name: each.weight for name, each in teams}
+        self.routing.waiting.take(config.queue, weights)
+        self.admission.patience.take(config.queue, weights)
 
     def _routes(self, plane: Plane) -> Routes:
         return Routes(plane.config.models, plane.own, plane.directory.resolve, self.board, self.prices)

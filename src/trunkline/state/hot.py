@@ -32,7 +32,6 @@ class HotStore(Protocol):
     counters: Counters
     affinities: Affinities
     hints: Hints
-    """None: each process has its own alone."""
 
     def when_empty(self, tell: Callable[[float, Plant], None]) -> None:
         """Have this told, on the event loop, where the store turns out not to know what was used before a moment
