@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from tests.talking import ask, connected, request
 from trunkline.core.limit import Window
 from trunkline.core.stores import Used
 from trunkline.core.usage import NANO
+from trunkline.stages.routing.mirror import Mirrors
 
 CHAT = "/v1/chat/completions"
 RESPONSES = "/v1/responses"
@@ -252,3 +254,29 @@ async def test_a_limit_of_a_model_knows_it_by_whatever_name_it_goes(tmp_path: Pa
         assert [await status(name) for name in names] == [200, 200, 429, 429]
         assert [await status(name) for name in ("openai/gpt-4.1", "gpt-4.1-mini")] == [200, 429]
         assert [await status("m") for _ in range(3)] == [200, 200, 429]
+
+
+def _decided(mirrors: Mirrors, number: int) -> bool:
+    return mirrors.made + mirrors.left_out == number
+
+
+async def test_copies_cannot_exceed_the_budget_of_all(tmp_path: Path) -> None:
+    """They are no key's, but the money is spent."""
+    mirrored = {"targets": [{"target": "openai/gpt-4o-mini"}], "mirror": {"target": "openai/gpt-4o"}}
+    limits = {
+        "limits": [{"allow": ["cost=0.001/day", "requests=10/day"]}, {"scope": "key", "allow": ["cost=0.001/day"]}]
+    }
+    async with greedy(tmp_path, chat(20), limits=limits, mirrored=mirrored) as (run, upstream):
+        mirrors = run.gateway.routing.mirrors
+        for number in range(1, 6):
+            assert (await ask(run.port, CHAT, OPENAI.ask("mirrored", max_tokens=20))).status == 200
+            await until(partial(_decided, mirrors, number), "the copy, or none")
+            await spent(run)
+        assert 0 < mirrors.made < 5
+        assert len(upstream.asked) == 5 + mirrors.made
+        held = {row["limit"]: row["used"] for row in await run.gateway.admission.shown()}
+        entries = run.entries()
+    assert len(entries) == 5 + mirrors.made
+    assert held["global: $0.001 per day"] == sum(entry.cost or 0 for entry in entries) <= 0.001 * NANO
+    assert held["key anyone: $0.001 per day"] == sum(entry.cost or 0 for entry in entries if entry.key)
+    assert held["global: 10 requests per day"] == 5

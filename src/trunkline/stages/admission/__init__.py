@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from trunkline.core.call import Call
-from trunkline.core.errors import CostUnknown, Overloaded
+from trunkline.core.errors import CostUnknown, GatewayError, Overloaded
 from trunkline.core.limit import Grant, Refusal
 from trunkline.core.pipeline import Handler
 from trunkline.core.reply import Reply
@@ -89,7 +89,35 @@ class Admission:
         plan = planner.of(key, call.peek.model if call.peek is not None else "", call.tags)
         return self._admit(call, plan, proceed) if plan.wants else proceed(call)
 
+    async def may_copy(self, call: Call, target: str) -> bool:
+        """Whether the budgets that are there for all have room for a copy of a call, which is sent to this target.
+        Then it has a grant. It counts as no request, and waits for nobody."""
+        plan = self.planner.of_copy(target, call.tags)
+        if not plan.wants:
+            return True
+        try:
+            amounts, size = await self._ready(call, plan)
+            answer = await self.counters.take(plan.wants, amounts, LEASE)
+        except GatewayError:
+            return False
+        if not isinstance(answer, Grant):
+            return False
+        self._hold(call, plan, answer, size)
+        return True
+
     async def _admit(self, call: Call, plan: Plan, proceed: Handler) -> Reply:
+        amounts, size = await self._ready(call, plan)
+        answer = await self._take(call, plan, amounts)
+        if not isinstance(answer, Grant):
+            self.refusals += 1
+            raise refused(answer)
+        self._hold(call, plan, answer, size)
+        if plan.soft:
+            self._warn(plan, answer)
+        return await proceed(call)
+
+    async def _ready(self, call: Call, plan: Plan) -> tuple[list[int], int]:
+        """What the call takes, and how large it is, once it can be said. Raises CostUnknown, Overloaded."""
         if plan.priced and not self._prices.loaded:
             await _until(lambda: self._prices.loaded, "the prices")
         if plan.lasting and not self._seeded():
@@ -98,18 +126,13 @@ class Admission:
         if plan.counted:
             body = call.body
             size, files = weigh(body) if len(body) <= LARGE else await asyncio.to_thread(weigh, body)
-        amounts = self._amounts(call, plan, size, files)
-        answer = await self._take(call, plan, amounts)
-        if not isinstance(answer, Grant):
-            self.refusals += 1
-            raise refused(answer)
-        call.grant = granted = Granted(self, plan, answer, size)
+        return self._amounts(call, plan, size, files), size
+
+    def _hold(self, call: Call, plan: Plan, grant: Grant, size: int) -> None:
+        call.grant = granted = Granted(self, plan, grant, size)
         self._live[id(granted)] = granted
         if not self._renewing:
             self._renew_later()
-        if plan.soft:
-            self._warn(plan, answer)
-        return await proceed(call)
 
     def _take(self, call: Call, plan: Plan, amounts: list[int]) -> Awaitable[Grant | Refusal]:
         if not self.patience.on:

@@ -20,6 +20,8 @@ from trunkline.stages.admission.settings import LimitSettings, TeamSettings
 log = logging.getLogger("trunkline.calls")
 
 MAX_PLANS = 10_000
+NOBODY = Key(id="", name="")
+"""Whose calls nobody has made: those that the gateway makes by itself."""
 MOST = len(DIMENSIONS)
 """Amounts are a list: one for each dimension, then the same once more at its most."""
 _COST = DIMENSIONS.index("cost")
@@ -87,6 +89,10 @@ class Planner:
             plan = self._plans[key.id, model, tags] = self._made(key, model, tags)
         return plan
 
+    def of_copy(self, target: str, tags: tuple[str, ...]) -> Plan:
+        """The plan of a copy for a target, `provider/model`, which is no key's: the budgets that are there for all."""
+        return self.of(NOBODY, target, tags)
+
     def wants(self) -> list[Want]:
         """All that calls have met so far, each counter once."""
         return list({want.counter: want for plan in self._plans.values() for want in plan.wants}.values())
@@ -98,6 +104,8 @@ class Planner:
             targets = ()  # routing says so; whoever tries names is counted all the same
         found: dict[str, tuple[Want, Rule]] = {}
         for want, rule in self._all(key, names_of(model, targets), tags):
+            if key is NOBODY and want.dimension != "cost":
+                continue
             known = found.get(want.counter)
             if known is None or want.most < known[0].most:
                 found[want.counter] = want, rule
@@ -197,7 +205,7 @@ def _values(scope: Scope, key: Key, models: Names, tags: tuple[str, ...]) -> lis
         case "global":
             return [("", "")]
         case "key":
-            return [(key.id, key.name)]
+            return [(key.id, key.name)] if key is not NOBODY else []
         case "team":
             return [(key.team, key.team)] if key.team else []
         case "tag":

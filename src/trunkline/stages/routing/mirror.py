@@ -1,7 +1,8 @@
 """Copies of calls to another target: how it would have done, seen in the ledger and by nobody else.
 
 A copy begins once the real answer has begun, runs in a task of its own and is read to its end. It is a call of its own
-too, under no key: no limit is charged with it. What goes wrong with it is counted, and told at debug level.
+too, under no key: it counts against the budgets that are there for all, and is left out where they have no room. What
+goes wrong with it is counted, and told at debug level.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from trunkline.core.call import Call
 from trunkline.core.errors import GatewayError
@@ -30,8 +31,14 @@ async def unrecorded(call: Call, proceed: Handler) -> Reply:
     return await proceed(call)
 
 
+async def unlimited(call: Call, target: str) -> bool:
+    """Whether a copy may be sent, where there are no budgets."""
+    return True
+
+
 class Mirrors:
-    """`keep`: the stage that writes a copy's entry. `made`, `left_out` and `failed` count copies since the start."""
+    """`admit`: whether the budgets have room for a copy to a target. `keep`: the stage that writes a copy's entry.
+    `made`, `left_out` and `failed` count copies since the start."""
 
     def __init__(self, attempts: Attempts, clock: Callable[[], float], draw: Callable[[], float]) -> None:
         self._attempts = attempts
@@ -39,6 +46,7 @@ class Mirrors:
         self._draw = draw
         self._tasks: set[asyncio.Task[None]] = set()
         self._in_flight: Counter[str] = Counter()
+        self.admit: Callable[[Call, str], Awaitable[bool]] = unlimited
         self.keep: Stage = unrecorded
         self.made = 0
         self.left_out = 0
@@ -52,7 +60,6 @@ class Mirrors:
         if self._in_flight[route.model] >= settings.max_in_flight:
             self.left_out += 1
             return
-        self.made += 1
         self._in_flight[route.model] += 1
         task = asyncio.get_running_loop().create_task(self._run(_copy(call, self._clock()), candidate, proceed))
         self._tasks.add(task)
@@ -74,6 +81,10 @@ class Mirrors:
         async def attempt(call: Call) -> Reply:
             return await self._attempts.make(call, candidate, proceed, self._clock(), "mirror")
 
+        if not await self.admit(call, candidate.name):
+            self.left_out += 1
+            return
+        self.made += 1
         try:
             reply = await self.keep(call, attempt)
             error = await _drained(reply)
@@ -109,7 +120,7 @@ async def _drained(reply: Reply) -> GatewayError | None:
 
 
 def _copy(call: Call, now: float) -> Call:
-    """The same request, on nobody's account."""
+    """The same request, on no key's account."""
     copy = call.fork()
     copy.id = f"{call.id}-mirror"
     copy.arrived += now - call.started
