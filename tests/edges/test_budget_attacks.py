@@ -16,10 +16,12 @@ from tests.edges.families import ANTHROPIC, OPENAI
 from tests.edges.upstreams import Answer, Upstream, silence, stream, whole
 from tests.running import Running, running, until
 from tests.talking import ask, connected, request
-from trunkline.core.limit import Window
+from trunkline.core.limit import Grant, Want, Window
 from trunkline.core.stores import Used
 from trunkline.core.usage import NANO
+from trunkline.policy.quota import WINDOWS
 from trunkline.stages.routing.mirror import Mirrors
+from trunkline.state.counters_memory import MemoryCounters
 
 CHAT = "/v1/chat/completions"
 RESPONSES = "/v1/responses"
@@ -280,3 +282,21 @@ async def test_copies_cannot_exceed_the_budget_of_all(tmp_path: Path) -> None:
     assert held["global: $0.001 per day"] == sum(entry.cost or 0 for entry in entries) <= 0.001 * NANO
     assert held["key anyone: $0.001 per day"] == sum(entry.cost or 0 for entry in entries if entry.key)
     assert held["global: 10 requests per day"] == 5
+
+
+async def test_what_was_let_in_for_nothing_is_counted_though_its_counter_was_empty_meanwhile() -> None:
+    """A call whose cost nobody could know reserves nothing; empty counters are forgotten after a second or so."""
+    clock = [1_000_000_000_000_000_000]
+    counters = MemoryCounters(lambda: clock[0])
+    wants = tuple(
+        Want(f"cost {name}", window, 100, dimension="cost") for name, window in WINDOWS.items() if window.width
+    )
+    grant = await counters.take(wants, [0] * len(wants), 120_000)
+    assert isinstance(grant, Grant)
+    clock[0] += 3_000_000_000
+    await counters.read([])
+    later = await counters.take(wants, [0] * len(wants), 120_000)
+    assert isinstance(later, Grant)
+    counters.settle(grant, [70] * len(wants))
+    counters.settle(later, [20] * len(wants))
+    assert await counters.read([(want.counter, want.window) for want in wants]) == [90] * len(wants)
