@@ -147,6 +147,26 @@ async def test_a_paused_database_is_seen_and_the_admin_api_does_not_wait_for_it(
         assert (await look()).status == 200
 
 
+async def test_a_server_that_holds_its_connections_for_ever_is_let_go(
+    postgres: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its machine goes on to acknowledge what is sent: nothing but our own clock tells. Another may be in its place."""
+    url = postgres.new_database()
+    async with gateway(url, tmp_path) as (run, secret):
+        monkeypatch.setattr("trunkline.state.database.LONGEST", 0.3)
+
+        def errors() -> str:
+            return " ".join(run.gateway.status()["state"]["errors"].values())
+
+        with paused(postgres):
+            await calls(run, secret, 4)
+            await until(lambda: "cannot be used" in errors(), "the connection is given up")
+        monkeypatch.undo()
+        await calls(run, secret, 4)
+        await until(lambda: run.gateway.status()["state"]["journal"]["entries"] == 0, "all is shipped")
+    assert counted(url) == 8
+
+
 async def test_without_its_database_at_the_start_it_waits_for_keys(postgres: PostgresServer, tmp_path: Path) -> None:
     url = postgres.new_database()
     async with gateway(url, tmp_path) as (_, secret):

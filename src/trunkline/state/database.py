@@ -8,9 +8,13 @@ SQLITE_BUSY_SNAPSHOT).
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
+import threading
+import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +32,9 @@ STATEMENT_TIMEOUT = 30_000
 """Milliseconds that PostgreSQL may work on one statement."""
 SILENCE_TIMEOUT = 10_000
 """Milliseconds after which an unacknowledged PostgreSQL connection counts as dead."""
+LONGEST = 60.0
+"""Seconds that a transaction in PostgreSQL may take in all. A server that has stopped, while its machine goes on to
+acknowledge what is sent to it, would be waited for for ever, also when another one has taken its place long since."""
 
 
 class Database:
@@ -39,6 +46,10 @@ class Database:
     def __init__(self, location: Location, busy_timeout: float = 5.0) -> None:
         self.location = location
         self.engine = _ENGINES[location.engine](location, busy_timeout)
+        self._wires: weakref.WeakSet[Any] = weakref.WeakSet()
+        """PostgreSQL's connections, of the driver."""
+        if location.engine == "postgresql":
+            event.listen(self.engine, "connect", lambda connection, _: self._wires.add(connection))
 
     @property
     def kind(self) -> str:
@@ -51,13 +62,15 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """A transaction that only reads. Raises `StateUnavailable`, and `SQLAlchemyError` for other failures."""
-        with self._available(), self.engine.begin() as connection:
+        with self._available(), self._bounded(), self.engine.begin() as connection:
             yield connection
 
     @contextmanager
-    def write(self) -> Iterator[sa.Connection]:
-        """A transaction that writes: committed at the end, undone if an exception leaves it. Raises as `read` does."""
-        with self._available(), self.engine.execution_options(immediate=True).begin() as connection:
+    def write(self, bounded: bool = True) -> Iterator[sa.Connection]:
+        """A transaction that writes: committed at the end, undone if an exception leaves it. Raises as `read` does.
+        `bounded` False: it may take as long as it likes."""
+        bound = self._bounded() if bounded else nullcontext()
+        with self._available(), bound, self.engine.execution_options(immediate=True).begin() as connection:
             yield connection
 
     @contextmanager
@@ -67,6 +80,27 @@ class Database:
         except (OperationalError, InterfaceError, PoolTimeout) as error:
             shown = self.location.shown
             raise StateUnavailable(f"{SETTING}: {shown} cannot be used: {self.describe(error)}") from error
+
+    @contextmanager
+    def _bounded(self) -> Iterator[None]:
+        """Whoever is inside for too long finds the connection cut."""
+        if self.kind != "postgresql":
+            yield
+            return
+        timer = threading.Timer(LONGEST, self._cut)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _cut(self) -> None:
+        """End all connections from outside of their threads, which wait in them: each is to the same server."""
+        for connection in [*self._wires]:
+            if not connection.closed:
+                with contextlib.suppress(OSError), socket.socket(fileno=os.dup(connection.fileno())) as wire:
+                    wire.shutdown(socket.SHUT_RDWR)
 
     def describe(self, error: BaseException) -> str:
         """An error in one line, without passwords or values of parameters."""

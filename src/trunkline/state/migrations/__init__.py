@@ -36,7 +36,7 @@ def migrate(database: Database) -> Outcome:
         if _revision(connection) == schema.HEAD:
             return "current"
     # SQLite needs no more than the write transaction itself: BEGIN IMMEDIATE admits one.
-    with database.write() as connection:
+    with database.write(bounded=False) as connection:
         if database.kind == "postgresql":
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(ADVISORY_LOCK)))
         return _migrate(connection)
