@@ -8,6 +8,7 @@ nano-dollars; milliseconds since the epoch, by the store's own clock.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from msgspec import Struct
@@ -66,10 +67,10 @@ class Grant(Struct):
     """What was taken. `buckets[i]` and `totals[i]` belong to `wants[i]`."""
 
     wants: tuple[Want, ...]
-    amounts: tuple[int, ...]
-    buckets: tuple[int, ...]
+    amounts: Sequence[int]
+    buckets: Sequence[int]
     """Into which each amount went."""
-    totals: tuple[int, ...]
+    totals: Sequence[int]
     """Of each counter in its window, this grant included."""
     at: int
     """When, by the store's clock."""

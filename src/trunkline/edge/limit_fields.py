@@ -35,28 +35,39 @@ _KINDS: dict[Dimension, str] = {
 _NO_RETRY = (b"x-should-retry", b"false")
 _WARNING = b"x-trunkline-limit-warning"
 
-Tell = Callable[[int, float], Headers]
-"""The fields of one limit: what is left, and the seconds until its reset."""
+Tell = Callable[[int, int], Headers]
+"""The fields of one limit: what is left of it, at which moment (milliseconds since the epoch)."""
+Written = Callable[[float], bytes]
 
 
 def _openai(want: Want) -> Tell:
     kind = _KINDS[want.dimension].encode()
     limit = (b"x-ratelimit-limit-" + kind, b"%d" % want.most)
-    remaining, reset = b"x-ratelimit-remaining-" + kind, b"x-ratelimit-reset-" + kind
-    return lambda left, seconds: [limit, (remaining, b"%d" % left), (reset, _duration(seconds))]
+    remaining, reset = b"x-ratelimit-remaining-" + kind, _reset(want, b"x-ratelimit-reset-" + kind, _duration)
+    return lambda left, at: [limit, (remaining, b"%d" % left), reset(at)]
 
 
 def _anthropic(want: Want) -> Tell:
     name = b"anthropic-ratelimit-" + _KINDS[want.dimension].encode()
-    limit = (name + b"-limit", b"%d" % want.most)
-    remaining, reset = name + b"-remaining", name + b"-reset"
-    return lambda left, seconds: [limit, (remaining, b"%d" % left), (reset, _moment(seconds))]
+    limit, remaining, reset = (name + b"-limit", b"%d" % want.most), name + b"-remaining", name + b"-reset"
+    return lambda left, at: [limit, (remaining, b"%d" % left), (reset, _moment(at + reset_of(want, at)))]
 
 
 def _standard(want: Want) -> Tell:
     name = _KINDS[want.dimension].encode()
     policy = (b"ratelimit-policy", b'"%b";q=%d' % (name, want.most))
-    return lambda left, seconds: [policy, (b"ratelimit", b'"%b";r=%d;t=%d' % (name, left, round(seconds)))]
+    reset = _reset(want, b"", lambda seconds: b"%d" % round(seconds))
+    return lambda left, at: [policy, (b"ratelimit", b'"%b";r=%d;t=%b' % (name, left, reset(at)[1]))]
+
+
+def _reset(want: Want, name: bytes, written: Written) -> Callable[[int], tuple[bytes, bytes]]:
+    """The field that tells when all that is taken now has left the window. Of a rolling one it is always as long, but
+    for a sixtieth."""
+    window = want.window
+    if window.kept:
+        field = name, written(window.width * (window.kept + 1) / 1000)
+        return lambda at: field
+    return lambda at: (name, written(reset_of(want, at) / 1000))
 
 
 _FAMILIES: dict[str, Callable[[Want], Tell]] = {
@@ -76,8 +87,7 @@ class _Row(Struct, frozen=True):
 
 
 class _Layout(Struct, frozen=True):
-    """What is told of the calls that have these wants. Of a rolling window the reset is always as long, but for a
-    sixtieth."""
+    """What is told of the calls that have these wants."""
 
     wants: tuple[Want, ...]
     rows: tuple[_Row, ...]
@@ -105,7 +115,7 @@ def limit_fields(grant: Grant, dialect: Dialect) -> Headers:
         for other in row.others:
             if wants[other].most - totals[other] < left:
                 at, left = other, wants[other].most - totals[other]
-        fields += row.tell[at](left if left > 0 else 0, reset_of(wants[at], grant.at) / 1000)
+        fields += row.tell[at](left if left > 0 else 0, grant.at)
     for at, most, name in layout.soft:
         if totals[at] > most:
             fields.append((_WARNING, name))
@@ -129,16 +139,16 @@ def refusal_fields(error: LimitExceeded, dialect: Dialect) -> Headers:
     want = standing.want
     fields: Headers = [(b"x-trunkline-limit", printable(shown(want)))]
     if want.dimension in _KINDS:
-        fields += _FAMILIES.get(dialect.name, _standard)(want)(standing.left, standing.reset)
+        fields += _FAMILIES.get(dialect.name, _standard)(want)(standing.left, time.time_ns() // 1_000_000)
     late = error.retry_after is None or error.retry_after > LONGEST_RETRY
     if late or isinstance(error, BudgetExceeded):
         fields.append(_NO_RETRY)
     return fields
 
 
-def _moment(seconds: float) -> bytes:
-    """So many seconds from now, not before that."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + seconds + 1.0)).encode()
+def _moment(at: int) -> bytes:
+    """In whole seconds, and not before that."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(-(-at // 1000))).encode()
 
 
 def _duration(seconds: float) -> bytes:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 
 from trunkline.core.limit import Grant, Refusal, Want, Window
-from trunkline.policy.quota import LEASE_STEP, NOW, bucket_at, lease_end, lives, opening, start_of, tightest
+from trunkline.policy.quota import LEASE_STEP, bucket_at, lease_end, lives, opening, start_of, tightest
 
 log = logging.getLogger(__name__)
 
@@ -33,12 +33,14 @@ _NEVER = 1 << 62
 class Tally:
     """One counter: what each living bucket holds, and their sum."""
 
-    __slots__ = ("buckets", "present", "total", "until", "window")
+    __slots__ = ("before", "held", "present", "total", "until", "window")
 
     def __init__(self, window: Window) -> None:
         self.window = window
-        self.buckets: dict[int, int] = {}
-        """The oldest first."""
+        self.before: dict[int, int] = {}
+        """Buckets that still count and are not the present one, the oldest first."""
+        self.held = 0
+        """In the present one."""
         self.total = 0
         self.present = 0
         self.until = 0 if window.width else _NEVER
@@ -46,38 +48,46 @@ class Tally:
 
     def turn(self, now: int) -> None:
         """The present bucket is over: forget those that no longer count."""
-        window = self.window
-        self.present = present = bucket_at(window, now)
+        window, before = self.window, self.before
+        present = bucket_at(window, now)
+        if present != self.present:
+            before[self.present] = self.held
+            self.held = before.pop(present, 0)
+            self.present = present
         self.until = start_of(window, present + 1)
         dead = []
-        for bucket in self.buckets:
+        for bucket in before:
             if lives(window, bucket, present):
                 break
             dead.append(bucket)
         for bucket in dead:
-            self.total -= self.buckets.pop(bucket)
-
-    def add(self, amount: int) -> None:
-        self.buckets[self.present] = self.buckets.get(self.present, 0) + amount
-        self.total += amount
+            self.total -= before.pop(bucket)
 
     def correct(self, bucket: int, change: int) -> None:
         """Of a bucket that no longer counts, nothing is changed."""
-        if bucket in self.buckets:
-            self.buckets[bucket] += change
-            self.total += change
+        if bucket == self.present:
+            self.held += change
+        elif bucket in self.before:
+            self.before[bucket] += change
+        else:
+            return
+        self.total += change
+
+    def buckets(self) -> list[tuple[int, int]]:
+        """The living ones and what they hold, the oldest first."""
+        return [*self.before.items(), (self.present, self.held)]
 
     def idle(self, now: int) -> bool:
-        """Whether a new counter would be the same."""
-        if now >= self.until:
-            self.turn(now)
-        return self.total == 0 and (not self.buckets or self.window is NOW)
+        """Whether a new counter would be the same: the last bucket that was used is forgotten."""
+        if not self.window.width:
+            return self.total == 0
+        return not lives(self.window, self.present, bucket_at(self.window, now))
 
 
 class Held(Grant):
     """A grant that knows its tallies. One that has been forgotten meanwhile held nothing any more."""
 
-    tallies: tuple[Tally, ...] = ()
+    tallies: Sequence[Tally] = ()
 
 
 class MemoryCounters:
@@ -114,29 +124,24 @@ class MemoryCounters:
             if tally.total + amount > want.most and not want.soft:
                 return self._refuse(wants, amounts, now)
             tallies.append(tally)
+        buckets, totals = [], []
         for tally, amount in zip(tallies, amounts, strict=True):
-            tally.add(amount)
-        grant = Held(
-            wants,
-            tuple(amounts),
-            tuple([tally.present for tally in tallies]),
-            tuple([tally.total for tally in tallies]),
-            now,
-            lease_end(now, lease),
-            tallies=tuple(tallies),
-        )
+            tally.held += amount
+            tally.total = total = tally.total + amount
+            buckets.append(tally.present)
+            totals.append(total)
+        grant = Held(wants, amounts, buckets, totals, now, lease_end(now, lease), tallies=tallies)
         self._hold(grant)
         return grant
 
     def settle(self, grant: Grant, used: Sequence[int]) -> None:
         assert isinstance(grant, Held)
         held = self._let_go(grant)
-        for tally, want, amount, bucket, real in zip(
-            grant.tallies, grant.wants, grant.amounts, grant.buckets, used, strict=True
-        ):
-            change = real - amount if held or want.kept else real
+        amounts, buckets = grant.amounts, grant.buckets
+        for at, tally in enumerate(grant.tallies):
+            change = used[at] - amounts[at] if held or grant.wants[at].kept else used[at]
             if change:
-                tally.correct(bucket, change)
+                tally.correct(buckets[at], change)
 
     def renew(self, grant: Grant, lease: int) -> None:
         assert isinstance(grant, Held)
@@ -151,12 +156,15 @@ class MemoryCounters:
 
     def seed(self, counter: str, window: Window, held: Mapping[int, int]) -> None:
         """Add what was used before this process began: amounts by bucket."""
+        self._now = now = max(self._now, self._clock() // 1_000_000)
         tally = self._tallies.setdefault(counter, Tally(window))
-        for bucket in sorted({*held, *tally.buckets}):
-            amount = tally.buckets.pop(bucket, 0)  # put in anew: the oldest stands first
-            tally.buckets[bucket] = amount + held.get(bucket, 0)
-            tally.total += held.get(bucket, 0)
-        tally.until = 0  # look at once which of them still count
+        tally.turn(now)
+        living = {bucket: amount for bucket, amount in held.items() if lives(window, bucket, tally.present)}
+        tally.total += sum(living.values())
+        tally.held += living.pop(tally.present, 0)
+        for bucket, amount in living.items():
+            tally.before[bucket] = tally.before.get(bucket, 0) + amount
+        tally.before = dict(sorted(tally.before.items()))
 
     # ── One counter ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -178,7 +186,7 @@ class MemoryCounters:
             if want.soft or self._total(want.counter, now) + amount <= want.most:
                 continue
             tally = self._tallies.get(want.counter)
-            held = list(tally.buckets.items()) if tally is not None else []
+            held = tally.buckets() if tally is not None else []
             refused.append((position, opening(want.window, held, amount, want.most, now)))
         position, wait = tightest(refused)
         want = wants[position]

@@ -87,7 +87,10 @@ class Granted:
     def _exceeded(self, used: list[int]) -> int:
         """How many limits that must not be exceeded reserved less than what was used."""
         amounts, times = self.grant.amounts, 1 + len(self._more)
-        broken = [at for at in self._plan.bounded if used[at] > amounts[at] * times]
+        broken = []
+        for at in self._plan.bounded:
+            if used[at] > amounts[at] * times:
+                broken.append(at)
         for at in broken:
             want = self._plan.wants[at]
             amount, held = shown_amount(want.dimension, used[at]), shown_amount(want.dimension, amounts[at] * times)
