@@ -15,7 +15,9 @@ from tests.state.redis_process import Process
 from tests.state.redis_server import RedisServer
 from tests.state.redis_worker import LEASE, WANTS
 
-CALLERS = 50
+PROCESSES, CALLERS = 8, 200
+SWEPT_AT_ONCE = 50
+"""As in the scripts."""
 
 
 @pytest.fixture
@@ -29,7 +31,7 @@ def redis(tmp_path: Path) -> Iterator[RedisServer]:
 async def test_admitted_is_what_was_allowed(redis: RedisServer) -> None:
     command = [sys.executable, "-m", "tests.state.redis_worker", redis.url]
     workers = [
-        await asyncio.create_subprocess_exec(*command, str(seed), str(CALLERS), stdout=PIPE) for seed in range(4)
+        await asyncio.create_subprocess_exec(*command, str(seed), str(CALLERS), stdout=PIPE) for seed in range(PROCESSES)
     ]
     victim = workers[0]
     assert victim.stdout is not None
@@ -37,7 +39,7 @@ async def test_admitted_is_what_was_allowed(redis: RedisServer) -> None:
     victim.kill()
     outputs = [(await each.communicate())[0] for each in workers]
     words = [output.decode().split("\n") for output in outputs]
-    assert [each[-2] for each in words[1:]] == ["done"] * 3
+    assert [each[-2] for each in words[1:]] == ["done"] * (PROCESSES - 1)
     words[0] += [line.decode().strip() for line in early]
 
     took = sum(each.count("took") for each in words)
@@ -46,7 +48,8 @@ async def test_admitted_is_what_was_allowed(redis: RedisServer) -> None:
     observer = Process(redis.url)
     await observer.open()
     await asyncio.sleep(LEASE / 1000 + 1)
-    counted = await observer.counters.read([(want.counter, want.window) for want in WANTS])
+    for _ in range(CALLERS // SWEPT_AT_ONCE + 1):  # each look gives back a bounded number of leases
+        counted = await observer.counters.read([(want.counter, want.window) for want in WANTS])
     await observer.client.aclose()
     assert counted[0] == WANTS[0].most
     assert sum(used[1:]) <= counted[1] <= sum(used)  # what the killed one used and could not settle returns
