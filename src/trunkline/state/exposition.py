@@ -17,7 +17,7 @@ GAUGES = {
     "trunkline_upstream_connections_idle": "Those of them that wait for a call.",
     "trunkline_upstream_connections_opened": "Connections opened since the start.",
     "trunkline_upstream_calls_waiting": "Calls that wait for a connection.",
-    "trunkline_credentials_retired": "Providers' credentials that are of no use until somebody does something about it.",
+    "trunkline_credentials_retired": "Providers' credentials that are of no use until somebody acts.",
     "trunkline_credentials_resting": "Providers' credentials that rest, each model counted by itself.",
     "trunkline_limit_calls_waiting": "Calls that wait for a limit to have room.",
     "trunkline_limit_calls_waited": "Calls that have waited for that, and were let in.",
