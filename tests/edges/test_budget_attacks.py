@@ -300,3 +300,17 @@ async def test_what_was_let_in_for_nothing_is_counted_though_its_counter_was_emp
     counters.settle(grant, [70] * len(wants))
     counters.settle(later, [20] * len(wants))
     assert await counters.read([(want.counter, want.window) for want in wants]) == [90] * len(wants)
+
+
+@pytest.mark.parametrize("limited", [True, False])
+async def test_the_limit_of_an_answer_is_not_left_out_where_a_budget_was_reckoned_by_it(
+    limited: bool, tmp_path: Path
+) -> None:
+    refusal = {"message": "Unsupported parameter: 'max_tokens'", "type": "invalid_request_error", "param": "max_tokens"}
+    refusal |= {"code": "unsupported_parameter"}
+    answers = whole({"error": refusal}, 400), chat(5)
+    body = OPENAI.ask("m", max_tokens=9)
+    async with greedy(tmp_path, *answers, limits=BUDGET if limited else {}) as (run, upstream):
+        said = await ask(run.port, CHAT, body, {"x-trunkline-strict": "0"})
+        assert (said.status, len(upstream.asked)) == ((400, 1) if limited else (200, 2))
+        assert b"max_tokens" in upstream.asked[0].body

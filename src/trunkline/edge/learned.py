@@ -2,9 +2,10 @@
 
 A provider that answers 400 because of one parameter is asked once more without it, and the parameter is remembered for
 that target: renamed where the provider said how, left out where nothing is lost, or where the caller takes losses (any
-translated call that is not strict; on the identity path, only `x-trunkline-strict: 0`). Each process learns for itself;
-what it has learned expires, because providers change their minds. A refusal that may be due to one caller's value, or
-to what else is in one request, is not remembered: it must not take the parameter from all others.
+translated call that is not strict; on the identity path, only `x-trunkline-strict: 0`). The limit of an answer's tokens
+is never left out of a call that limits apply to. Each process learns for itself; what it has learned expires, because
+providers change their minds. A refusal that may be due to one caller's value, or to what else is in one request, is not
+remembered: it must not take the parameter from all others.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from msgspec import Struct
 
 from trunkline.core.call import Attempt, Call, Headers
 from trunkline.core.errors import UpstreamError
+from trunkline.dialects.asked import asked
 from trunkline.dialects.mapping import FIELDS
 from trunkline.dialects.refused import Edit, Refused, read_refusal, without
 from trunkline.edge.operations.asking import is_identity
@@ -135,7 +137,7 @@ def _accepted(call: Call, body: bytes, refused: Refused) -> bytes | None:
     """The body without what is refused, the loss written down; None where it is not there, or may not be lost."""
     assert call.peek is not None
     edit = without(body, refused)
-    if edit is None:
+    if edit is None or (call.grant is not None and _longer(call, body, edit.body)):
         return None
     if edit.lost is not None and not (edit.lost == _OURS and not call.peek.include_usage):
         identity = is_identity(call)
@@ -143,6 +145,13 @@ def _accepted(call: Call, body: bytes, refused: Refused) -> bytes | None:
             return None
         call.lost = list(dict.fromkeys([*call.lost, edit.lost if identity else _in_client_words(call, edit)]))
     return edit.body
+
+
+def _longer(call: Call, before: bytes, after: bytes) -> bool:
+    """Whether this takes an answer's limit away, by which it was reckoned what the call may cost at most."""
+    family, framing = call.api.dialect.name, call.peek.framing if call.peek is not None else ""
+    limit = asked(before, family, framing).output
+    return limit is not None and asked(after, family, framing).output != limit
 
 
 def _in_client_words(call: Call, edit: Edit) -> str:
