@@ -161,9 +161,10 @@ def _reloading(gateway: Gateway, source: FileSource, listener: Listener, supervi
 
 
 def _overridden(config: Config, host: str | None, port: int | None, workers: int | None) -> Config:
-    """The command line over the file. Raises click.ClickException for more workers than can keep its limits."""
+    """The command line over the file. Raises ConfigError for more workers than can keep its limits."""
     from msgspec import structs
 
+    from trunkline.config import ConfigError, Problem
     from trunkline.config.checks import uncounted
 
     old_host, old_port = config.address
@@ -172,7 +173,7 @@ def _overridden(config: Config, host: str | None, port: int | None, workers: int
     server = config.server if workers is None else structs.replace(config.server, workers=workers)
     wanted = structs.replace(config, listen=f"{shown}:{new_port}", server=server)
     if (why := uncounted(wanted)) is not None:
-        raise click.ClickException(f"state.hot: {why}")
+        raise ConfigError([Problem("command line", 0, "state.hot", why)])
     return wanted
 
 
