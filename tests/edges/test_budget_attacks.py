@@ -314,3 +314,24 @@ async def test_the_limit_of_an_answer_is_not_left_out_where_a_budget_was_reckone
         said = await ask(run.port, CHAT, body, {"x-trunkline-strict": "0"})
         assert (said.status, len(upstream.asked)) == ((400, 1) if limited else (200, 2))
         assert b"max_tokens" in upstream.asked[0].body
+
+
+async def test_what_a_provider_remembers_of_its_own_thoughts_is_reckoned(tmp_path: Path) -> None:
+    """A conversation that goes on by an id alone: the gateway has not seen what the provider thought."""
+    used = {"input_tokens": 10, "output_tokens": 9000, "total_tokens": 9010}
+    later = {"input_tokens": 9030, "output_tokens": 5, "total_tokens": 9035}
+    answer = {
+        "id": "resp_1",
+        "object": "response",
+        "created_at": 1,
+        "status": "completed",
+        "model": "real",
+        "output": [],
+    }
+    answers = whole(answer | {"usage": used}), whole(answer | {"id": "resp_2", "usage": later})
+    async with greedy(tmp_path, *answers) as (run, upstream):
+        first = await ask(run.port, RESPONSES, {"model": "m", "input": "hello", "max_output_tokens": 9000})
+        body = {"model": "m", "input": "on", "max_output_tokens": 16, "previous_response_id": first.json["id"]}
+        assert (await ask(run.port, RESPONSES, body)).status == 200
+        assert upstream.asked[1].json["previous_response_id"] == "resp_1"
+        await unexceeded(run)

@@ -211,6 +211,11 @@ class Follows(Protocol):
         """Who remembers it too, `provider/model`, and is asked first; "" nobody."""
         ...
 
+    @property
+    def hidden(self) -> int:
+        """Tokens that `target` may remember beside what the call's body holds, at most: its thoughts."""
+        ...
+
     def body(self, target: str) -> bytes:
         """The request for this target, where it speaks the client's dialect."""
         ...

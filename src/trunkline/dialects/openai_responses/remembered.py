@@ -51,6 +51,13 @@ class Answer(Struct, frozen=True):
     status: str = ""
     background: bool | None = None
     output: list[Raw] = []
+    usage: Any = None
+
+    @property
+    def total_tokens(self) -> int:
+        """Tokens of the whole conversation so far, as the provider counted them; 0 where it did not."""
+        total = self.usage.get("total_tokens") if isinstance(self.usage, dict) else None
+        return max(0, total) if type(total) is int else 0
 
 
 class _Input(Struct):

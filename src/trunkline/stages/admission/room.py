@@ -120,6 +120,8 @@ _UNPRICED = "no price is known of {}"
 def _text(call: Call, body: bytes) -> tuple[int | None, str]:
     """Tokens that the request can be, None where its bytes do not tell; and why there is no bound at all."""
     size = len(call.body) + _UNSEEN
+    if call.follows is not None:
+        size += call.follows.hidden
     if call.peek is not None and call.peek.plain and body is call.body and _UNTYPED.search(body) is None:
         return size, ""
     found = _SUSPECT.search(body)

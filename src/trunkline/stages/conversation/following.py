@@ -34,6 +34,7 @@ class Following:
         self.previous = kept.id
         self.target = kept.target if kept.native else ""
         answer = read_answer(kept.response)
+        self.hidden = answer.total_tokens if answer is not None and self.target else 0
         output = answer.output if answer is not None else []
         before: Makers = (*kept.makers, (provider_of(kept.target), len(output)))
         self.items: list[Raw]
@@ -52,4 +53,4 @@ class Following:
 
     def forgotten(self) -> None:
         """The provider remembers nothing of it (any more): it is told everything."""
-        self.target = ""
+        self.target, self.hidden = "", 0
