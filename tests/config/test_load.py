@@ -106,6 +106,7 @@ server: {workers: 1.5, max_json_depth: 9999, keep_alive: .inf, drain_timeout: "5
 state: 3
 """
     kinds = " or ".join(sorted(get_args(Kind)))
+    strategies = "cost or latency or least_busy or priority or quota or weighted"
     assert problems(text) == [
         (1, "auth", 'expected open or required, found "reqired"; did you mean "required"?'),
         (3, "providers.openai.api_kye", 'unknown setting; did you mean "api_key"?'),
@@ -118,7 +119,7 @@ state: 3
         ),
         (5, "providers.g.api_key", "expected text, found a list"),
         (5, "providers.g.kind", f'expected {kinds}, found "geminy"; did you mean "gemini"?'),
-        (8, "models.smart.strategy", '"complexity" is not available yet; available: cost or latency or least_busy or priority or quota or weighted'),
+        (8, "models.smart.strategy", f'"complexity" is not available yet; available: {strategies}'),
         (9, "models.smart.targets", "expected 1 to 64 entries, found 0"),
         (10, "server.drain_timeout", 'expected a number, found the text "5"'),
         (10, "server.keep_alive", 'expected a number, found ".inf"'),

@@ -159,13 +159,13 @@ async def test_a_broken_database_is_seen_in_readyz_and_stops_nothing(tmp_path: P
         Upstream(whole(OPENAI.answer)) as up,
         running(tmp_path, one_target(up.url), begin=True) as run,
     ):
-        await until(lambda: len(run.gateway.status()["state"]["errors"]) == 3, "the trouble is seen")
+        await until(lambda: len(run.gateway.status()["state"]["errors"]) == 4, "the trouble is seen")
         assert (await ask(run.port, OPENAI.path, OPENAI.ask("up/m"))).status == 200
         ready = await ask(run.port, "/readyz")
         entry = await run.entry()
     assert ready.status == 200
     assert ready.json["degraded"] is True
-    assert set(ready.json["state"]["errors"]) == {"keys", "ledger", "responses"}
+    assert set(ready.json["state"]["errors"]) == {"keys", "ledger", "limits", "responses"}
     assert ready.json["state"]["journal"]["entries"] == 1
     assert entry.status == 200
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from trunkline.config.plane import plane_of
 from trunkline.config import load
+from trunkline.config.plane import plane_of
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))

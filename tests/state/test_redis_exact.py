@@ -31,7 +31,8 @@ def redis(tmp_path: Path) -> Iterator[RedisServer]:
 async def test_admitted_is_what_was_allowed(redis: RedisServer) -> None:
     command = [sys.executable, "-m", "tests.state.redis_worker", redis.url]
     workers = [
-        await asyncio.create_subprocess_exec(*command, str(seed), str(CALLERS), stdout=PIPE) for seed in range(PROCESSES)
+        await asyncio.create_subprocess_exec(*command, str(seed), str(CALLERS), stdout=PIPE)
+        for seed in range(PROCESSES)
     ]
     victim = workers[0]
     assert victim.stdout is not None

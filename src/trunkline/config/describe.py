@@ -24,14 +24,18 @@ from trunkline.config.schema import (
 from trunkline.core.secret import Credential, Dsn, Secret, SecretCommand, SecretFile
 from trunkline.edge.settings import ServerSettings
 from trunkline.edge.transport.base import TransportSettings
+from trunkline.policy.abuse import AbuseSettings, GuessingSettings, SharingSettings, SpikeSettings
 from trunkline.policy.breaker import HealthSettings
 from trunkline.policy.ceiling import ConcurrencySettings
 from trunkline.policy.outage import RedisSettings
 from trunkline.policy.probing import ProbeSettings
+from trunkline.policy.queue import QueueSettings
+from trunkline.policy.shedding import SheddingSettings
 from trunkline.providers.catalog_facts import Facts
 from trunkline.providers.settings import CredentialEntry, ProviderSettings
 from trunkline.stages.admission.settings import AdmissionSettings, LimitSettings, TeamSettings
 from trunkline.stages.conversation.settings import ResponsesSettings
+from trunkline.stages.idempotency.settings import IdempotencySettings
 from trunkline.stages.routing.beyond import HedgeSettings, MirrorSettings, RecoverSettings
 from trunkline.stages.routing.settings import (
     AffinitySettings,
@@ -63,6 +67,13 @@ SECTIONS: tuple[tuple[str, type[msgspec.Struct]], ...] = (
     ("`limits[]`", LimitSettings),
     ("`teams.NAME`", TeamSettings),
     ("`admission`", AdmissionSettings),
+    ("`queue`", QueueSettings),
+    ("`idempotency`", IdempotencySettings),
+    ("`shedding`", SheddingSettings),
+    ("`abuse`", AbuseSettings),
+    ("`abuse.guessing`", GuessingSettings),
+    ("`abuse.sharing`", SharingSettings),
+    ("`abuse.spikes`", SpikeSettings),
     ("`catalog.MODEL`", Facts),
     ("`state`", StateSettings),
     ("`state.redis`", RedisSettings),

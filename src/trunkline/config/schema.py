@@ -13,8 +13,8 @@ from trunkline.core.call import Capture
 from trunkline.core.secret import Dsn, Secret
 from trunkline.edge.settings import ServerSettings
 from trunkline.edge.transport.base import TransportSettings
-from trunkline.policy.outage import RedisSettings
 from trunkline.policy.abuse import AbuseSettings
+from trunkline.policy.outage import RedisSettings
 from trunkline.policy.queue import QueueSettings
 from trunkline.policy.shedding import SheddingSettings
 from trunkline.providers.catalog_facts import Facts
