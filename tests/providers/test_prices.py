@@ -17,6 +17,7 @@ from trunkline.providers.prices import PriceList
 AT = 1_790_000_000.0
 MODELS = [
     "openai:gpt-4.1",
+    "perplexity:sonar",
     "openai:gpt-4o-mini",
     "openai:gpt-4o-audio-preview",
     "openai:gpt-5.4",

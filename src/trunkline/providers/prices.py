@@ -3,7 +3,7 @@
 The price list is a large library (half a second to import), so it is loaded by `load`, in a background thread, after
 the server has begun to listen. Calling it costs 0.3 ms; most prices are rates per token, which may depend on the size
 of the prompt, so those are read once per model and day into integers. Sound, and
-prices by the hour, go to the library each time.
+prices by the hour or by the call, go to the library each time.
 """
 
 from __future__ import annotations
@@ -181,7 +181,8 @@ class PriceList:
         def exact(usage: Usage) -> int:
             return _nano(price(usage).total_price)
 
-        if isinstance(found.model.prices, list):  # it changes with the hour
+        by_call = price(Usage()).total_price != 0  # as with models that search
+        if by_call or isinstance(found.model.prices, list):  # the latter changes with the hour
             return Priced(exact), date
         starts = _starts(found)
         by_size = brackets(starts, tuple(_rates(price, start + 1) for start in (0, *starts)))
