@@ -3,6 +3,7 @@ by the most generous reading; what it has counted must never be more than what t
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -335,3 +336,29 @@ async def test_what_a_provider_remembers_of_its_own_thoughts_is_reckoned(tmp_pat
         assert (await ask(run.port, RESPONSES, body)).status == 200
         assert upstream.asked[1].json["previous_response_id"] == "resp_1"
         await unexceeded(run)
+
+
+async def test_a_repetition_costs_nothing_twice_also_while_the_first_runs(tmp_path: Path) -> None:
+    body, headers = OPENAI.ask("m", max_tokens=20), {"idempotency-key": "the same"}
+    async with greedy(tmp_path, chat(20)) as (run, upstream):
+        answers = await asyncio.gather(*(ask(run.port, CHAT, body, headers) for _ in range(20)))
+        answers.append(await ask(run.port, CHAT, body, headers))
+        assert {each.status for each in answers} == {200}
+        assert len(upstream.asked) == 1
+        await until(lambda: len(run.entries()) == 21, "all entries")
+        assert sum(1 for entry in run.entries() if entry.cost) == 1
+        await unexceeded(run)
+
+
+async def test_a_crowd_at_the_edge_of_a_limit_gets_exactly_what_there_is(tmp_path: Path) -> None:
+    """Two hundred at once, by two surfaces; a refusal takes nothing of the other limits either."""
+    limits = {"limits": [{"allow": ["requests=37/day", "cost=100/day", "concurrent_requests=200"]}]}
+    async with greedy(tmp_path, chat(20), limits=limits) as (run, upstream):
+        bodies = [OPENAI.ask(name, max_tokens=20) for name in ("m", "openai/gpt-4o-mini")]
+        answers = await asyncio.gather(*(ask(run.port, CHAT, bodies[number % 2]) for number in range(200)))
+        statuses = [each.status for each in answers]
+        assert (statuses.count(200), statuses.count(429)) == (37, 163)
+        assert len(upstream.asked) == 37
+        await unexceeded(run)
+        held = {row["dimension"]: row["used"] for row in await run.gateway.admission.shown()}
+        assert (held["requests"], held["concurrent_requests"]) == (37, 0)
