@@ -20,11 +20,11 @@ from .drivers import HELLO
 async def guarded(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[Running, str]]:
     """It, and the secret of a key that may use `sim/sim-small` alone."""
     async with running(tmp_path_factory.mktemp("guarded"), {"auth": "required"}, begin=True) as gateway:
-        shipper = gateway.gateway.shipper
+        shipper = gateway.gateway.stores.shipper
         assert shipper is not None
         await until(lambda: gateway.gateway.status()["ready"], "the keys are loaded")
         _, secret = shipper.keys.create(KeySpec(name="small", models=("sim/sim-small",)))
-        await until(lambda: gateway.gateway.ring.find(secret.encode()), "the new key is known")
+        await until(lambda: gateway.gateway.stores.ring.find(secret.encode()), "the new key is known")
         yield gateway, secret
 
 

@@ -240,21 +240,21 @@ async def test_a_key_that_is_disabled_is_refused_on_the_next_message(tmp_path: P
         secret = await _key(run)
         async with asking(run, secret) as client, client.responses.connect() as connection:
             assert (await turn(connection, model="sim/chat-small", input="one")).type == "response.completed"
-            assert run.gateway.shipper is not None
-            assert run.gateway.shipper.keys is not None
-            run.gateway.shipper.keys.set_disabled("mine", True)
-            await until(lambda: run.gateway.ring.find(secret.encode()).disabled, "the key is disabled")  # type: ignore[union-attr]
+            assert run.gateway.stores.shipper is not None
+            assert run.gateway.stores.shipper.keys is not None
+            run.gateway.stores.shipper.keys.set_disabled("mine", True)
+            await until(lambda: run.gateway.stores.ring.find(secret.encode()).disabled, "the key is disabled")  # type: ignore[union-attr]
             refused = await turn(connection, model="sim/chat-small", input="two")
             assert (refused.status, refused.error.code) == (401, "disabled_api_key")
 
 
 async def _key(run: Running) -> str:
-    shipper = run.gateway.shipper
+    shipper = run.gateway.stores.shipper
     assert shipper is not None
     await until(lambda: shipper.keys is not None, "the keys are open")
     assert shipper.keys is not None
     _, secret = shipper.keys.create(KeySpec("mine"))
-    await until(lambda: run.gateway.ring.find(secret.encode()) is not None, "the key is known")
+    await until(lambda: run.gateway.stores.ring.find(secret.encode()) is not None, "the key is known")
     return secret
 
 

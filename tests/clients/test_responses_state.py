@@ -123,12 +123,12 @@ async def test_a_restart_forgets_nothing(tmp_path: Path) -> None:
 
 async def test_to_another_key_it_does_not_exist(tmp_path: Path) -> None:
     async with gateway(tmp_path, {**SIMULATED, "auth": "required"}, begin=True) as run:
-        shipper = run.gateway.shipper
+        shipper = run.gateway.stores.shipper
         assert shipper is not None
         await until(lambda: shipper.keys is not None, "the keys are open")
         assert shipper.keys is not None
         (_, mine), (_, theirs) = (shipper.keys.create(KeySpec(name)) for name in ("mine", "theirs"))
-        await until(lambda: run.gateway.ring.find(theirs.encode()) is not None, "the keys are known")
+        await until(lambda: run.gateway.stores.ring.find(theirs.encode()) is not None, "the keys are known")
         async with asking(run, mine) as me, asking(run, theirs) as other:
             answer = await me.responses.create(model="sim/chat-small", input="one")
             for refused in (
@@ -201,7 +201,7 @@ async def test_a_stream_of_the_background_is_resumed_where_it_broke(tmp_path: Pa
 async def test_cancelled_within_a_tenth_of_a_second(family: str, tmp_path: Path) -> None:
     async with gateway(tmp_path, SIMULATED) as run, asking(run) as client:
         queued = await client.responses.create(model=f"{family}/chat-small+tps=1", input="one", background=True)
-        await until(lambda: run.gateway.transport.stats()["open"] > 0, "the provider is asked")
+        await until(lambda: run.gateway.stores.transport.stats()["open"] > 0, "the provider is asked")
         begun = asyncio.get_running_loop().time()
         cancelled = await client.responses.cancel(queued.id)
         assert asyncio.get_running_loop().time() - begun < 0.5, "with room for a busy machine"

@@ -22,12 +22,12 @@ SECTIONS: dict[str, Any] = {
 
 
 async def a_key(run: Running) -> str:
-    shipper = run.gateway.shipper
+    shipper = run.gateway.stores.shipper
     assert shipper is not None
-    await until(lambda: shipper.keys is not None and run.gateway.ring.loaded, "the database is open")
+    await until(lambda: shipper.keys is not None and run.gateway.stores.ring.loaded, "the database is open")
     assert shipper.keys is not None
     _, secret = await asyncio.to_thread(shipper.keys.create, KeySpec("mine"))
-    await until(lambda: run.gateway.ring.find(secret.encode()) is not None, "the key is known")
+    await until(lambda: run.gateway.stores.ring.find(secret.encode()) is not None, "the key is known")
     return secret
 
 
@@ -54,6 +54,6 @@ async def test_a_suspended_key_is_disabled_for_all(tmp_path: Path) -> None:
         for address, status in (("1.1.1.1", 200), ("2.2.2.2", 403)):
             said = {"authorization": f"Bearer {secret}", "x-forwarded-for": address}
             assert (await ask(run.port, "/v1/models", None, said)).status == status
-        key = run.gateway.ring.find(secret.encode())
+        key = run.gateway.stores.ring.find(secret.encode())
         assert key is not None
-        await until(lambda: run.gateway.ring.find(secret.encode()).disabled, "the database has it")  # type: ignore[union-attr]
+        await until(lambda: run.gateway.stores.ring.find(secret.encode()).disabled, "the database has it")  # type: ignore[union-attr]

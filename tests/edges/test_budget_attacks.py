@@ -55,7 +55,7 @@ async def greedy(
             "gemini": {"targets": [{"target": "gemini/gemini-2.5-flash"}]},
         }
         async with running(directory, {"providers": providers, "models": named | models} | limits) as run:
-            run.gateway.prices.load()
+            run.gateway.stores.prices.load()
             run.gateway.seeding.look(run.gateway.admission.planner, list, Nothing())
             yield run, upstream
 

@@ -33,7 +33,7 @@ async def new_key(run: Running) -> str:
     made = await ask(run.port, "/admin/v1/keys", {"name": "client"}, {"authorization": f"Bearer {ADMIN}"})
     assert made.status == 201
     secret = str(made.json["secret"])
-    await until(lambda: run.gateway.ring.find(secret.encode()), "the key is known")
+    await until(lambda: run.gateway.stores.ring.find(secret.encode()), "the key is known")
     return secret
 
 

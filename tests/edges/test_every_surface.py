@@ -124,9 +124,11 @@ async def place(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Place
         "server": {"max_body_size": MAX_BODY, "max_json_depth": MAX_DEPTH},
     }
     async with running(directory, sections, begin=True) as run:
-        await until(lambda: run.gateway.status()["ready"] and run.gateway.prices._library, "keys and prices are loaded")
+        await until(
+            lambda: run.gateway.status()["ready"] and run.gateway.stores.prices._library, "keys and prices are loaded"
+        )
         secrets = await asyncio.to_thread(_keys, run)
-        await until(lambda: run.gateway.ring.find(secrets[-1].encode()), "the keys are known")
+        await until(lambda: run.gateway.stores.ring.find(secrets[-1].encode()), "the keys are known")
         place = Place(run, *secrets)
         yield place
         place.database.close()
@@ -134,8 +136,8 @@ async def place(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Place
 
 
 def _keys(run: Running) -> list[str]:
-    assert run.gateway.shipper is not None
-    store = run.gateway.shipper.keys
+    assert run.gateway.stores.shipper is not None
+    store = run.gateway.stores.shipper.keys
     assert store is not None
     good = store.create(KeySpec("good"))[1]
     off, disabled = store.create(KeySpec("off"))

@@ -144,7 +144,10 @@ async def test_a_key_counts_with_its_tags_and_what_it_may_ask_for(tmp_path: Path
     sections["models"]["smart"]["targets"][0]["when"] = 'key.name == "special" && "vip" in tags'
     sections["models"]["other"] = {"targets": [{"target": "sim/sim-small"}]}
     async with running(tmp_path, sections, begin=True) as run:
-        await until(lambda: run.gateway.shipper is not None and run.gateway.shipper.keys is not None, "the database")
+        await until(
+            lambda: run.gateway.stores.shipper is not None and run.gateway.stores.shipper.keys is not None,
+            "the database",
+        )
         spec = {"name": "special", "tags": ["vip"], "models": ["smart"]}
         assert (await ask(run.port, "/admin/v1/keys", spec, AS_ADMIN)).status == 201
         nobody = await explained(run, body=hello("smart"))
@@ -250,7 +253,7 @@ async def test_a_thousand_calls_go_where_it_was_said(tmp_path: Path) -> None:
         for simulator in simulators:
             stack.push_async_callback(simulator.aclose)
         run = await stack.enter_async_context(running(tmp_path, many([each.url for each in simulators])))
-        run.gateway.prices.load()
+        run.gateway.stores.prices.load()
         admin, line = [await stack.enter_async_context(connected(run.port)) for _ in range(2)]
         for number in range(1000):
             body = hello(dice.choice([*STRATEGIES]), f"question {dice.randrange(30)}", stream=dice.random() < 0.3)

@@ -113,8 +113,8 @@ async def test_what_refuses_a_call(gateway: Running) -> None:
     answer = await becomes(gateway, disabled, lambda answer: answer.status == 401)
     assert "disabled" in answer.json["error"]["message"]
     # The envelope has the code that OpenAI's SDK knows; the ledger has ours.
-    assert gateway.gateway.shipper is not None
-    assert gateway.gateway.shipper.stop(5)
+    assert gateway.gateway.stores.shipper is not None
+    assert gateway.gateway.stores.shipper.stop(5)
     assert {"expired_api_key", "disabled_api_key", "model_not_allowed"} <= {e.error for e in shipped(gateway.directory)}
 
 

@@ -142,7 +142,7 @@ async def test_costs_are_those_of_the_price_list(provider: str, model: str, tmp_
         Upstream(whole(family.answer)) as up,
         running(tmp_path, one_target(up.url, family), begin=True) as run,
     ):
-        await until(lambda: run.gateway.prices._library is not None, "the price list is loaded")
+        await until(lambda: run.gateway.stores.prices._library is not None, "the price list is loaded")
         answer = await ask(run.port, family.path, family.ask(f"up/{model}"))
         await until(lambda: run.gateway.status()["state"]["shipped"] == 1, "the entry is in the database")
     usage = genai_prices.Usage(input_tokens=7, output_tokens=2)

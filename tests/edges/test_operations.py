@@ -451,7 +451,7 @@ async def test_each_endpoint_asks_for_a_key_and_is_counted(tmp_path: Path) -> No
     sections = SIMULATED | {"auth": "required", "admin_key": "a" * 40}
     blanks = {"model": "sim%2Fm", "project": "p", "location": "l", "publisher": "google"}
     async with running(tmp_path, sections, begin=True) as run:
-        await until(lambda: run.gateway.ring.loaded, "the keys")
+        await until(lambda: run.gateway.stores.ring.loaded, "the keys")
         for surface in MINE:
             got = await ask(run.port, surface.path.format(**blanks), {"model": "sim/m", "input": "x"})
             assert got.status == 401, surface.path

@@ -113,12 +113,12 @@ SERVED = FIRST + 280
 
 async def a_key(run: Running, team: str) -> str:
     """A key of this team, which may have any priority."""
-    shipper = run.gateway.shipper
+    shipper = run.gateway.stores.shipper
     assert shipper is not None
-    await until(lambda: shipper.keys is not None and run.gateway.ring.loaded, "the database is open")
+    await until(lambda: shipper.keys is not None and run.gateway.stores.ring.loaded, "the database is open")
     assert shipper.keys is not None
     _, secret = await asyncio.to_thread(shipper.keys.create, KeySpec(team, team=team, priority="interactive"))
-    await until(lambda: run.gateway.ring.find(secret.encode()) is not None, "the key is known")
+    await until(lambda: run.gateway.stores.ring.find(secret.encode()) is not None, "the key is known")
     return secret
 
 

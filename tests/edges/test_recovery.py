@@ -396,7 +396,7 @@ async def test_both_halves_are_priced_by_whoever_spoke_them(tmp_path: Path) -> N
         settings["providers"]["one"] = OPENAI.provider(one.url)
         settings["models"]["smart"]["targets"] = [{"target": "one/gpt-4o"}, {"target": "two/claude-sonnet-4-5"}]
         async with running(tmp_path, settings) as run:
-            run.gateway.prices.load()
+            run.gateway.stores.prices.load()
             await read(run.port, CHAT, breaking, seen=b"a time ")
             entry = await run.entry()
     first = entry.attempts[0]

@@ -93,7 +93,7 @@ async def test_a_provider_that_goes_takes_its_calls_to_their_end(tmp_path: Path)
             assert (await call(run.port, "one/m")).status == 404
             held.set()
             answer = await waiting
-            wallets = run.gateway._upstream.sender._wallets
+            wallets = run.gateway.upstream.sender._wallets
             assert (answer.status, answer.headers["x-trunkline-target"]) == (200, "one/m")
             assert wallets == {}
     assert [each.headers["authorization"] for each in one.asked] == [f"Bearer {KEY}", "Bearer sk-a"]
@@ -108,7 +108,7 @@ async def test_what_a_provider_has_open_is_kept_while_its_row_stays(tmp_path: Pa
             write_config(tmp_path, before | {"ledger": {"capture": "none"}})
             assert (await reload(run.port)).json["changed"] == ["ledger"]
             assert [(await call(run.port)).status for _ in range(3)] == [200] * 3
-            opened = run.gateway.transport.stats()["opened"]
+            opened = run.gateway.stores.transport.stats()["opened"]
     # the first credential rests still
     assert [each.headers["authorization"] for each in one.asked[1:]] == ["Bearer sk-b"] * 4
     assert opened == 1

@@ -163,7 +163,7 @@ async def test_the_configuration_as_it_is_comes_to_what_was(strategy: str, tmp_p
         setup = sections([each.url for each in simulators], strategy=strategy)
         setup["models"]["smart"]["targets"][0]["weight"] = 3
         run = await stack.enter_async_context(running(tmp_path, setup))
-        run.gateway.prices.load()
+        run.gateway.stores.prices.load()
         line = await stack.enter_async_context(connected(run.port))
         for number in range(120):
             body = {"model": "smart", "messages": [{"role": "user", "content": f"question {number}"}]}

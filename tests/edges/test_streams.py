@@ -264,7 +264,7 @@ def boom(run: Running) -> None:
     async def explode(*args: Any) -> None:
         raise RuntimeError("secret thoughts")
 
-    run.gateway.transport.send = explode  # type: ignore[assignment, method-assign]
+    run.gateway.stores.transport.send = explode  # type: ignore[assignment, method-assign]
 
 
 @pytest.mark.parametrize("client", FAMILIES, ids=str)

@@ -29,7 +29,6 @@ MANY_PARAMETERS = frozenset(
 
 CATCH_ALL = frozenset(
     {
-        "src/trunkline/app.py",
         "src/trunkline/cli/serve.py",
         "src/trunkline/edge/admin/threads.py",
         "src/trunkline/edge/exchange.py",

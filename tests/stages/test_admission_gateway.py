@@ -39,7 +39,7 @@ async def priced(directory: Path, sections: dict[str, Any], begin: bool = False)
         }
         async with running(directory, {"providers": {"p": provider}, "models": models} | sections, begin=begin) as run:
             if not begin:
-                run.gateway.prices.load()
+                run.gateway.stores.prices.load()
                 run.gateway.seeding.look(run.gateway.admission.planner, list, Nothing())
             yield run
     finally:

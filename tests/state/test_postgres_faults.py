@@ -80,7 +80,7 @@ async def gateway(url: str, directory: Path) -> AsyncIterator[tuple[Running, str
             await until(lambda: run.gateway.status()["ready"], "the keys are loaded")
             made = await ask(run.port, "/admin/v1/keys", {"name": "a"}, AS_ADMIN)
             secret = made.json["secret"]
-            await until(lambda: run.gateway.ring.find(secret.encode()) is not None, "the key is known")
+            await until(lambda: run.gateway.stores.ring.find(secret.encode()) is not None, "the key is known")
             yield run, secret
 
 

@@ -49,7 +49,7 @@ async def pair(redis: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPat
             made.append(
                 await stack.enter_async_context(running(tmp_path / name, sections | {"state": own}, begin=True))
             )
-            await until(lambda gateway=made[-1].gateway: gateway.ring.loaded, "the keys are loaded")  # type: ignore[misc]
+            await until(lambda gateway=made[-1].gateway: gateway.stores.ring.loaded, "the keys are loaded")  # type: ignore[misc]
         yield made
 
 
@@ -61,9 +61,9 @@ async def admin(one: Running, path: str, body: dict[str, Any], method: str = "PO
 async def test_a_key_that_is_disabled_at_one_is_disabled_at_the_other(pair: list[Running]) -> None:
     one, two = pair
     secret = (await admin(one, "keys", {"name": "ci"}))["secret"].encode()
-    await until(lambda: two.gateway.ring.find(secret) is not None, "the other knows the key")
+    await until(lambda: two.gateway.stores.ring.find(secret) is not None, "the other knows the key")
     await admin(one, "keys/ci", {"disabled": True}, "PATCH")
-    rings = [each.gateway.ring for each in pair]
+    rings = [each.gateway.stores.ring for each in pair]
 
     def disabled() -> list[bool]:
         return [key.disabled for ring in rings if (key := ring.find(secret)) is not None]
@@ -88,7 +88,7 @@ async def test_readiness_and_metrics_show_the_hot_store(pair: list[Running], red
     assert ready["hot"]["error"] is None
     assert b"trunkline_hot_up 1.0" in (await ask(pair[0].port, "/metrics", headers=headers)).body
     redis.stop()
-    await until(lambda: str(redis.port) in str(pair[0].gateway.hot.status()["error"]), "Redis is gone")
+    await until(lambda: str(redis.port) in str(pair[0].gateway.stores.hot.status()["error"]), "Redis is gone")
     answer = await ask(pair[0].port, "/readyz", headers=headers)
     assert answer.status == 200  # degraded, and in service
     assert (answer.json["ready"], answer.json["degraded"], answer.json["hot"]["up"]) == (True, True, False)
@@ -98,7 +98,7 @@ async def test_readiness_and_metrics_show_the_hot_store(pair: list[Running], red
 
 
 async def test_each_knows_how_many_there_are(pair: list[Running]) -> None:
-    counts = [lambda each=each: each.gateway.hot.status()["processes"] for each in pair]  # type: ignore[misc]
+    counts = [lambda each=each: each.gateway.stores.hot.status()["processes"] for each in pair]  # type: ignore[misc]
     await until(lambda: max(count() for count in counts) == 2, "one of them knows of both")
     await until(lambda: min(count() for count in counts) == 2, "both know of both")
     assert [count() for count in counts] == [2, 2]
@@ -119,4 +119,4 @@ async def test_what_makes_no_sense_is_not_heard(pair: list[Running], redis: Redi
     redis.command("PUBLISH", "{trunkline}:hints", '["x","homes",[["AHRhbGs=","a/b",1,60]]]')
     await until(lambda: two.find(b"\x00talk", 0.0) is not None, "the last is heard")
     assert two.find(b"\x00talk", 0.0).target == "a/b"
-    assert pair[1].gateway.hot.status()["up"]
+    assert pair[1].gateway.stores.hot.status()["up"]

@@ -60,7 +60,7 @@ async def calls(gateways: list[Running], count: int) -> Counter[int]:
 async def test_two_gateways_admit_what_is_allowed_to_the_call(redis: RedisServer, tmp_path: Path) -> None:
     async with pair(redis, tmp_path, ["requests=37/day", "concurrent_requests=100"]) as gateways:
         found = await calls(gateways, 40)
-        assert [each.gateway.hot.gauges()["trunkline_hot_decisions_alone"] for each in gateways] == [0, 0]
+        assert [each.gateway.stores.hot.gauges()["trunkline_hot_decisions_alone"] for each in gateways] == [0, 0]
         assert found == {200: 37, 429: 43}
         refused = await ask(gateways[1].port, "/v1/chat/completions", BODY)
         assert refused.status == 429
@@ -79,8 +79,8 @@ async def test_calls_go_on_within_the_bound_while_redis_is_gone(redis: RedisServ
         assert 36 <= found[200] <= 60  # 40 were left, of which each has the half; what one has not heard of, it has too
         redis.start()
         for each in gateways:
-            await until(lambda hot=each.gateway.hot: hot.status()["up"], "Redis is used again")  # type: ignore[misc]
-        counters = gateways[0].gateway.hot.counters
+            await until(lambda hot=each.gateway.stores.hot: hot.status()["up"], "Redis is used again")  # type: ignore[misc]
+        counters = gateways[0].gateway.stores.hot.counters
         want = next(want for want in gateways[0].gateway.admission.planner.wants() if want.dimension == "requests")
         assert await counters.read([(want.counter, want.window)]) == [
             found[200]
@@ -90,7 +90,7 @@ async def test_calls_go_on_within_the_bound_while_redis_is_gone(redis: RedisServ
 async def test_without_redis_calls_with_limits_can_be_refused(redis: RedisServer, tmp_path: Path) -> None:
     async with pair(redis, tmp_path, ["requests=60/day"], when_down="refuse") as gateways:
         redis.stop()
-        await until(lambda: not gateways[0].gateway.hot.status()["up"], "Redis is gone")
+        await until(lambda: not gateways[0].gateway.stores.hot.status()["up"], "Redis is gone")
         answer = await ask(gateways[0].port, "/v1/chat/completions", BODY)
         assert answer.status == 503
         assert answer.headers["retry-after"] == "1"
@@ -112,12 +112,12 @@ async def test_a_redis_that_lost_everything_is_told_what_the_ledger_knows(redis:
         await until(lambda: gateway.status()["state"]["journal"]["entries"] == 0, "all is in the ledger")
         redis.stop()
         redis.start()
-        await until(lambda: gateway.hot.status()["outages"] == 1, "it has seen that Redis was gone")
-        await until(lambda: gateway.hot.status()["up"], "Redis is used again")
+        await until(lambda: gateway.stores.hot.status()["outages"] == 1, "it has seen that Redis was gone")
+        await until(lambda: gateway.stores.hot.status()["up"], "Redis is used again")
         (want,) = gateway.admission.planner.wants()
         asked = [(want.counter, want.window)]
         end = time.monotonic() + 10
-        while (found := await gateway.hot.counters.read(asked)) != [6]:
+        while (found := await gateway.stores.hot.counters.read(asked)) != [6]:
             assert time.monotonic() < end, found
             await asyncio.sleep(0.05)
         assert await calls([run], 6) == {200: 4, 429: 2}

@@ -75,7 +75,7 @@ async def _probed(config: Config, wanted: str) -> tuple[list[Finding], int | Non
     try:
         target: Target = gateway.directory.resolve(wanted)[0]
         found: list[Finding] = []
-        async for each in Probe(Sender(gateway.transport), target, time.time).findings():
+        async for each in Probe(Sender(gateway.stores.transport), target, time.time).findings():
             found.append(each)
             if sys.stderr.isatty():
                 click.echo(f"\r{len(found)}/{len(QUESTIONS)} {each.name:<24}", err=True, nl=False)

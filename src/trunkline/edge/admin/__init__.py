@@ -1,6 +1,6 @@
 """`/admin/v1`: the gateway's own affairs over HTTP, for whoever holds the admin key.
 
-A resource is a file beside this one and a row in the table that `app.py` gives to `Admin`: it answers for one name and
+A resource is a file beside this one and a row in the table that `app/endpoints.py` gives to `Admin`: it answers for one name and
 all below it.
 """
 
