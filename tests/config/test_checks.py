@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from trunkline.config import Config, ConfigError, load
+from trunkline.config.checks import SIMULATORS
+from trunkline.config.plane import UNOPENED, plane_of
 
 KEY = "kind: openai, api_key: k"
 MODEL = "targets: [{target: o/m}]"
@@ -147,3 +149,9 @@ def test_models_may_stand_on_the_simulator(tmp_path: Path) -> None:
     assert "a" in read(tmp_path, "models: {a: {targets: [{target: sim/sim-small}]}}").models
     with pytest.raises(ConfigError, match='there is no provider "sim"; known: o'):
         read(tmp_path, f"{PROVIDERS}models: {{a: {{targets: [{{target: sim/sim-small}}]}}}}")
+
+
+def test_every_provider_of_the_simulator_may_be_a_target(tmp_path: Path) -> None:
+    rows = [f"  {name}: {{targets: [{{target: {name}/sim-small}}]}}" for name in SIMULATORS]
+    config = read(tmp_path, "\n".join(["models:", *rows]))
+    assert set(plane_of(config, UNOPENED).providers) == set(SIMULATORS)

@@ -22,8 +22,8 @@ from trunkline.stages.routing.settings import ModelSettings
 Found = Iterator[tuple[Path, str]]
 Check = Callable[[Config, Reading], Found]
 
-SIMULATOR = "sim"
-"""The provider name of the built-in simulator's models."""
+SIMULATORS = ("sim", "sim-anthropic", "sim-bedrock", "sim-gemini", "sim-vertex", "sim-azure")
+"""The provider names of the built-in simulator's models, one for each format that it speaks."""
 
 _PROVIDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _MODEL_NAME = re.compile(r"[^\s/]{1,256}")
@@ -77,8 +77,8 @@ def _provider_names(config: Config, _: Reading) -> Found:
     for name in config.providers:
         if not _PROVIDER_NAME.fullmatch(name):
             yield ("providers", name), "a provider's name has 1 to 64 letters, digits, dots, dashes and underscores"
-        if name == SIMULATOR and config.simulates:
-            yield ("providers", name), f'"{SIMULATOR}" is the built-in simulator; choose another name, or disable it'
+        if name in SIMULATORS and config.simulates:
+            yield ("providers", name), f'"{name}" is the built-in simulator; choose another name, or disable it'
 
 
 def _urls(config: Config, reading: Reading) -> Found:
@@ -137,7 +137,7 @@ def _model_names(config: Config, _: Reading) -> Found:
 
 
 def _targets(config: Config, reading: Reading) -> Found:
-    providers = {*config.providers, *((SIMULATOR,) if config.simulates else ())}
+    providers = {*config.providers, *(SIMULATORS if config.simulates else ())}
     for path, target in _named_targets(config):
         provider, slash, upstream = target.partition("/")
         if not slash or not provider or not upstream:
