@@ -1,7 +1,7 @@
 """`/admin/v1`: the gateway's own affairs over HTTP, for whoever holds the admin key.
 
-A resource is a file beside this one and a row in the table that `app/endpoints.py` gives to `Admin`: it answers for one name and
-all below it.
+A resource is a file beside this one and a row in the table that `app/endpoints.py` gives to `Admin`: it answers for one
+name and all below it.
 """
 
 from __future__ import annotations
