@@ -110,6 +110,8 @@ def _largest(values: Iterable[Any]) -> int | None:
 
 def _number(value: Any) -> int | None:
     """None for what limits nothing. To some hosts zero means that nothing was said."""
+    if type(value) is int:  # as nearly all are
+        return value if 0 < value < _MOST else None
     try:
         number = float(value)
     except (TypeError, ValueError):

@@ -112,13 +112,13 @@ class MemoryCounters:
         self._now = now
         if now >= self._tidy_at:
             self._tidy(now)
-        tallies = []
+        tallies, known = [], self._tallies
         for want, amount in zip(wants, amounts, strict=True):
-            tally = self._tallies.get(want.counter)
+            tally = known.get(want.counter)
             if tally is None:
-                if len(self._tallies) >= MAX_COUNTERS:
+                if len(known) >= MAX_COUNTERS:
                     return self._full(want, amount, now)
-                tally = self._tallies[want.counter] = Tally(want.window)
+                tally = known[want.counter] = Tally(want.window)
             if now >= tally.until:
                 tally.turn(now)
             if tally.total + amount > want.most and not want.soft:
@@ -136,12 +136,12 @@ class MemoryCounters:
 
     def settle(self, grant: Grant, used: Sequence[int]) -> None:
         assert isinstance(grant, Held)
-        held = self._let_go(grant)
-        amounts, buckets = grant.amounts, grant.buckets
-        for at, tally in enumerate(grant.tallies):
-            change = used[at] - amounts[at] if held or grant.wants[at].kept else used[at]
-            if change:
-                tally.correct(buckets[at], change)
+        counted = grant.amounts
+        if not self._let_go(grant):
+            counted = [amount if want.kept else 0 for want, amount in zip(grant.wants, counted, strict=True)]
+        for tally, bucket, amount, real in zip(grant.tallies, grant.buckets, counted, used, strict=True):
+            if real != amount:
+                tally.correct(bucket, real - amount)
 
     def renew(self, grant: Grant, lease: int) -> None:
         assert isinstance(grant, Held)

@@ -14,7 +14,7 @@ from trunkline.core.limit import Dimension, Want
 from trunkline.policy.expect import Expectation
 from trunkline.policy.rules import DIMENSIONS, SCOPES, Rule, Scope, parse
 from trunkline.providers.target import Target
-from trunkline.stages.admission.room import Room, room_of
+from trunkline.stages.admission.room import Room, rooms_of
 from trunkline.stages.admission.settings import LimitSettings, TeamSettings
 
 log = logging.getLogger("trunkline.calls")
@@ -56,7 +56,7 @@ class Plan(Struct, frozen=True):
     """The places of the wants that an attempt on top takes once more: those of tokens and money."""
     extra_wants: tuple[Want, ...]
     rooms: tuple[Room, ...]
-    """What each target of the model takes and costs."""
+    """What the targets of the model take and cost."""
     expectation: Expectation
 
 
@@ -125,7 +125,7 @@ class Planner:
             extra=extra,
             extra_wants=tuple(wants[at] for at in extra),
             soft=tuple(at for at, want in enumerate(wants) if want.soft),
-            rooms=tuple(map(room_of, targets)),
+            rooms=rooms_of(targets),
             expectation=self._expectation(model),
         )
 

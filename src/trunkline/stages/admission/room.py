@@ -9,6 +9,7 @@ where a tool at the provider may feed the model what it likes, there is no bound
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from msgspec import Struct
 
@@ -71,6 +72,14 @@ def room_of(target: Target) -> Room:
         heeds="max_tokens" not in target.quirks.drop,
         newer=target.quirks.max_tokens_field == "max_completion_tokens",
     )
+
+
+def rooms_of(targets: Iterable[Target]) -> tuple[Room, ...]:
+    """Those of them that differ: the same model at another account, say, takes and costs as much as at the first."""
+    rooms: dict[tuple[object, ...], Room] = {}
+    for room in map(room_of, targets):
+        rooms.setdefault((room.price_model, room.input, room.output, room.heeds, room.newer), room)
+    return tuple(rooms.values())
 
 
 def spelt(body: bytes) -> bytes:
