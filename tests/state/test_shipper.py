@@ -62,7 +62,7 @@ class Gateway:
 def gateway(url: str, tmp_path: Path) -> Iterator[Gateway]:
     gateway = Gateway(url, tmp_path / "journal")
     yield gateway
-    gateway.stores.shipper.stop(10)
+    gateway.shipper.stop(10)
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_importing_the_state_is_light() -> None:
 
 def test_entries_arrive_while_the_gateway_runs_and_the_rest_when_it_stops(gateway: Gateway, ledger: Ledger) -> None:
     gateway.append("before")
-    gateway.stores.shipper.start()
+    gateway.shipper.start()
     eventually(lambda: calls(ledger) == 1)
     gateway.append(*(str(n) for n in range(20)))
     eventually(lambda: calls(ledger) == 21)
@@ -93,18 +93,18 @@ def test_entries_arrive_while_the_gateway_runs_and_the_rest_when_it_stops(gatewa
     assert gateway.stop()
     assert calls(ledger) == 22
     assert ledger.find("last") == entry("last")
-    assert list(gateway.stores.journal.directory.iterdir()) == []
-    status = gateway.stores.shipper.status()
+    assert list(gateway.journal.directory.iterdir()) == []
+    status = gateway.shipper.status()
     assert (status["shipped"], status["rejected"], status["errors"]) == (22, 0, {})
 
 
 def test_what_another_process_left_is_adopted_once(gateway: Gateway, ledger: Ledger) -> None:
-    dead = FileJournal(gateway.stores.journal.directory)
+    dead = FileJournal(gateway.journal.directory)
     for n in range(10):
         dead.append(entry(str(n)))
     dead.close()
     ledger.append([entry("3"), entry("4")])
-    gateway.stores.shipper.start()
+    gateway.shipper.start()
     eventually(lambda: calls(ledger) == 10)
     assert gateway.stop()
     assert calls(ledger) == 10
@@ -114,12 +114,12 @@ def test_a_torn_line_and_a_damaged_one_are_set_aside(
     gateway: Gateway, ledger: Ledger, caplog: pytest.LogCaptureFixture
 ) -> None:
     good = [msgspec.json.encode(entry(str(n))) for n in range(3)]
-    path = gateway.stores.journal.directory / "0.jsonl"
+    path = gateway.journal.directory / "0.jsonl"
     path.write_bytes(good[0] + b"\n" + b"{damaged\xff\n" + good[1] + b"\n" + good[2][:-40])
-    gateway.stores.shipper.start()
+    gateway.shipper.start()
     assert gateway.stop()
     assert calls(ledger) == 2
-    aside = gateway.stores.journal.directory / REJECTED
+    aside = gateway.journal.directory / REJECTED
     assert aside.read_bytes() == b"{damaged\xff\n" + good[2][:-40] + b"\n"
     assert aside.stat().st_mode & 0o777 == 0o600
     assert caplog.text.count("is no ledger entry") == 2
@@ -127,13 +127,13 @@ def test_a_torn_line_and_a_damaged_one_are_set_aside(
 
 def test_an_entry_that_the_database_refuses_does_not_hold_up_the_others(gateway: Gateway, ledger: Ledger) -> None:
     gateway.append(*"abc")
-    gateway.stores.journal.append(entry("poison", usage=Usage(input=2**70)))
+    gateway.journal.append(entry("poison", usage=Usage(input=2**70)))
     gateway.append(*"defghijkl")
-    gateway.stores.shipper.start()
+    gateway.shipper.start()
     assert gateway.stop()
     assert calls(ledger) == 12
-    assert b'"poison"' in (gateway.stores.journal.directory / REJECTED).read_bytes()
-    assert gateway.stores.shipper.status()["rejected"] == 1
+    assert b'"poison"' in (gateway.journal.directory / REJECTED).read_bytes()
+    assert gateway.shipper.status()["rejected"] == 1
 
 
 def test_prices_are_put_in_where_they_are_missing(url: str, tmp_path: Path, ledger: Ledger) -> None:
@@ -150,8 +150,8 @@ def test_prices_are_put_in_where_they_are_missing(url: str, tmp_path: Path, ledg
         entry("free", **known | {"price_model": None}),
         entry("unused", **known, usage=None),
     ):
-        gateway.stores.journal.append(one)
-    gateway.stores.shipper.start()
+        gateway.journal.append(one)
+    gateway.shipper.start()
     assert gateway.stop()
     found = {name: ledger.find(name) for name in ("priced", "dear", "unknown", "broken", "free", "unused")}
     assert {name: e.cost for name, e in found.items() if e} == {
@@ -187,14 +187,14 @@ async def test_a_change_of_a_key_takes_effect_within_a_second(url: str, tmp_path
 def test_a_long_backlog_does_not_hold_up_keys(url: str, tmp_path: Path, database: Database) -> None:
     gateway = Gateway(url, tmp_path / "journal", settings=ShipperSettings(poll=0.02, batch_entries=1))
     gateway.append(*(str(n) for n in range(5000)))
-    gateway.stores.shipper.start()
-    eventually(lambda: gateway.stores.shipper.status()["shipped"] > 0)
+    gateway.shipper.start()
+    eventually(lambda: gateway.shipper.status()["shipped"] > 0)
     _, secret = KeyStore(database, server_secret(database, None)).create(KeySpec("k"))
     eventually(lambda: gateway.keys.find(secret.encode()) is not None)
-    assert gateway.stores.shipper.status()["shipped"] < 5000
-    assert not gateway.stores.shipper.stop(0.05)
-    gateway.stores.shipper.stop(0.5)
-    gateway.stores.journal.close()
+    assert gateway.shipper.status()["shipped"] < 5000
+    assert not gateway.shipper.stop(0.05)
+    gateway.shipper.stop(0.5)
+    gateway.journal.close()
 
 
 def test_a_locked_database_delays_entries_and_not_keys(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -202,21 +202,21 @@ def test_a_locked_database_delays_entries_and_not_keys(tmp_path: Path, caplog: p
     migrate(database)
     gateway = Gateway(f"sqlite:///{tmp_path}/a.db", tmp_path / "journal")
     store = KeyStore(database, server_secret(database, None))
-    gateway.stores.shipper.start()
+    gateway.shipper.start()
     eventually(lambda: gateway.keys.status()["loaded"])
     locker = sqlite3.connect(tmp_path / "a.db", isolation_level=None)
     _, secret = store.create(KeySpec("k"))
     locker.execute("BEGIN EXCLUSIVE")
     gateway.append("a", "b")
-    eventually(lambda: "locked" in gateway.stores.shipper.status()["errors"].get("ledger", ""))
+    eventually(lambda: "locked" in gateway.shipper.status()["errors"].get("ledger", ""))
     eventually(lambda: gateway.keys.find(secret.encode()) is not None)
     gateway.append("c")
-    assert gateway.stores.shipper.status()["journal"]["entries"] == 3
-    assert gateway.stores.shipper.status()["journal"]["oldest_age"] > 0
+    assert gateway.shipper.status()["journal"]["entries"] == 3
+    assert gateway.shipper.status()["journal"]["oldest_age"] > 0
     locker.execute("ROLLBACK")
     locker.close()
     eventually(lambda: calls(Ledger(database)) == 3)
-    eventually(lambda: gateway.stores.shipper.status()["errors"] == {})
+    eventually(lambda: gateway.shipper.status()["errors"] == {})
     assert "ledger: works again" in caplog.text
     assert gateway.stop()
     database.close()
@@ -227,18 +227,18 @@ def test_a_database_that_stays_locked_does_not_hold_up_the_stop(tmp_path: Path) 
     database = Database(locate(url))
     migrate(database)
     gateway = Gateway(url, tmp_path / "journal")
-    gateway.stores.shipper.start()
+    gateway.shipper.start()
     eventually(lambda: gateway.keys.status()["loaded"])
     with sqlite3.connect(tmp_path / "a.db", isolation_level=None) as locker:
         locker.execute("BEGIN EXCLUSIVE")
         gateway.append("a", "b")
         began = time.monotonic()
-        assert not gateway.stores.shipper.stop(0.8)
+        assert not gateway.shipper.stop(0.8)
         assert time.monotonic() - began < 3
-        gateway.stores.journal.close()
+        gateway.journal.close()
         locker.execute("ROLLBACK")
     locker.close()
-    gateway.stores.shipper.stop(10)
+    gateway.shipper.stop(10)
     later = Gateway(url, tmp_path / "journal")
     later.shipper.start()
     assert later.stop()
@@ -253,18 +253,18 @@ def test_a_database_gone_and_back_loses_nothing(
     database = Database(locate(url))
     migrate(database)
     gateway = Gateway(url, tmp_path / "journal")
-    gateway.stores.shipper.start()
+    gateway.shipper.start()
     gateway.append("before")
     eventually(lambda: calls(Ledger(database)) == 1)
     postgres.stop()
     try:
         gateway.append(*(str(n) for n in range(30)))
-        eventually(lambda: set(gateway.stores.shipper.status()["errors"]) == {"keys", "ledger"})
+        eventually(lambda: set(gateway.shipper.status()["errors"]) == {"keys", "ledger"})
         gateway.append("during")
-        assert gateway.stores.shipper.status()["journal"]["entries"] == 31
+        assert gateway.shipper.status()["journal"]["entries"] == 31
     finally:
         postgres.start()
-    eventually(lambda: gateway.stores.shipper.status()["errors"] == {})
+    eventually(lambda: gateway.shipper.status()["errors"] == {})
     gateway.append("after")
     assert gateway.stop()
     assert calls(Ledger(database)) == 33
@@ -278,12 +278,12 @@ def test_a_database_that_is_down_at_the_start_is_waited_for(postgres: PostgresSe
     gateway = Gateway(url, tmp_path / "journal")
     try:
         gateway.append("a")
-        gateway.stores.shipper.start()
-        eventually(lambda: set(gateway.stores.shipper.status()["errors"]) == {"keys", "ledger"})
-        assert not gateway.stores.shipper.status()["open"]
+        gateway.shipper.start()
+        eventually(lambda: set(gateway.shipper.status()["errors"]) == {"keys", "ledger"})
+        assert not gateway.shipper.status()["open"]
     finally:
         postgres.start()
-    eventually(lambda: gateway.stores.shipper.status()["open"])
+    eventually(lambda: gateway.shipper.status()["open"])
     assert gateway.stop()
     database = Database(locate(url))
     assert calls(Ledger(database)) == 1
@@ -293,7 +293,7 @@ def test_a_database_that_is_down_at_the_start_is_waited_for(postgres: PostgresSe
 def test_several_gateways_share_one_directory(url: str, tmp_path: Path, ledger: Ledger) -> None:
     gateways = [Gateway(url, tmp_path / "journal") for _ in range(3)]
     for gateway in gateways:
-        gateway.stores.shipper.start()
+        gateway.shipper.start()
     for n in range(60):
         gateways[n % 3].append(str(n))
     assert [gateway.stop() for gateway in gateways] == [True] * 3
@@ -339,7 +339,7 @@ def test_another_server_secret_is_said_at_the_start(
     KeyStore(database, b"x" * 32).create(KeySpec("k"))
     gateway = Gateway(url, tmp_path / "journal")
     with caplog.at_level(logging.ERROR):
-        gateway.stores.shipper.start()
+        gateway.shipper.start()
         eventually(lambda: gateway.keys.status()["loaded"])
     assert "the keys were made with another server secret" in caplog.text
     assert gateway.stop()
