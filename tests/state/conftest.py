@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.state.redis_server import RedisServer
 from trunkline.core.call import Attempt, Entry
 from trunkline.core.usage import Usage
 from trunkline.state.database import Database
@@ -127,6 +128,17 @@ def database(url: str) -> Iterator[Database]:
     migrate(database)
     yield database
     database.close()
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """A Redis of the test's own, which it may kill and pause."""
+    server = RedisServer(tmp_path)
+    server.start()
+    yield server
+    if server.running:
+        server.resume()
+    server.stop()
 
 
 def eventually(condition: Callable[[], object], patience: float = PATIENCE) -> None:

@@ -6,10 +6,6 @@ from __future__ import annotations
 import asyncio
 import sys
 from asyncio.subprocess import PIPE
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
 
 from tests.state.redis_process import Process
 from tests.state.redis_server import RedisServer
@@ -18,14 +14,6 @@ from tests.state.redis_worker import LEASE, WANTS
 PROCESSES, CALLERS = 8, 200
 SWEPT_AT_ONCE = 50
 """As in the scripts."""
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path)
-    server.start()
-    yield server
-    server.stop()
 
 
 async def test_admitted_is_what_was_allowed(redis: RedisServer) -> None:

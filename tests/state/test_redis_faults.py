@@ -5,8 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import pytest
 import uvloop
@@ -22,15 +21,6 @@ from trunkline.policy.quota import FIXED, NOW, ROLLING, bucket_at
 LOOPS = {"uvloop": uvloop.new_event_loop}
 SETTINGS = RedisSettings(deadline=0.02, processes=2)
 GENEROUS = (Want("calls", FIXED["day"], 10**9, kept=True), Want("tokens", ROLLING["minute"], 10**12))
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path)
-    server.start()
-    yield server
-    server.resume() if server.running else None
-    server.stop()
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,6 @@ from trunkline.state import shipper
 LOOPS = {"uvloop": uvloop.new_event_loop}
 SELDOM = shipper.ShipperSettings(poll=3600.0)
 ADMIN = "an admin key of some length"
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path)
-    server.start()
-    yield server
-    server.stop()
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,6 @@ LOOPS = {"uvloop": uvloop.new_event_loop}
 ERROR = {"error": {"message": "no", "type": "x", "code": None}}
 FAILED, LIMITED = whole(ERROR, 500), whole(ERROR, 429, {"retry-after": "60"})
 GOOD = whole(OPENAI.answer)
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path)
-    server.start()
-    yield server
-    server.stop()
 
 
 @pytest.fixture

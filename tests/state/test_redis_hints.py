@@ -4,8 +4,7 @@ is left."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
@@ -22,14 +21,6 @@ from trunkline.state.redis.connection import Connection, RedisError, RedisLost
 from trunkline.state.redis.hints import MAX_A_SECOND, MAX_HINT, Hint, RedisHints
 
 LOOPS = {"uvloop": uvloop.new_event_loop}
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path)
-    server.start()
-    yield server
-    server.stop()
 
 
 @pytest.fixture

@@ -6,12 +6,11 @@ import asyncio
 import signal
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
 import uvloop
 
 from tests.running import Running, child, running, until
@@ -20,14 +19,6 @@ from tests.talking import ask
 
 LOOPS = {"uvloop": uvloop.new_event_loop}
 BODY = {"model": "sim/sim-small", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 20}
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path)
-    server.start()
-    yield server
-    server.stop()
 
 
 @asynccontextmanager

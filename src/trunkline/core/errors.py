@@ -208,6 +208,17 @@ class Outrun(GatewayError):
     status, code, kind = 499, "outrun", "timeout"
 
 
+def known(raised: BaseException) -> GatewayError:
+    """Whatever was raised, as an error of this tree. What is no Exception came from outside: a cancellation."""
+    match raised:
+        case GatewayError():
+            return raised
+        case Exception():
+            return InternalError(f"A mistake of the gateway's own: {type(raised).__name__}.")
+        case _:
+            return why_cancelled(raised)
+
+
 class UpstreamError(GatewayError):
     """The upstream answered with an error. `status` is the upstream's; `code` and `kind` are ours, `upstream_code` is
     what it said. `body` is its answer, passed on untouched where the client speaks the same dialect."""

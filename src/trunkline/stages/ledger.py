@@ -6,7 +6,6 @@ every answer that a client saw whole is in the ledger, even if the process dies 
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import re
 from collections.abc import Callable
@@ -15,7 +14,7 @@ import msgspec
 from msgspec import structs
 
 from trunkline.core.call import Call, Entry
-from trunkline.core.errors import Blame, ClientGone, DeadlineExceeded, GatewayError, InternalError, why_cancelled
+from trunkline.core.errors import Blame, ClientGone, DeadlineExceeded, GatewayError, InternalError, known
 from trunkline.core.pipeline import Handler
 from trunkline.core.reply import Flow, Reply, Watched
 from trunkline.core.stores import Journal, Meters, Prices
@@ -50,7 +49,7 @@ class Ledger:
         try:
             reply = await proceed(call)
         except BaseException as raised:
-            error = _known(raised)
+            error = known(raised)
             call.usage = call.usage or _abandoned(call, error)
             self.write(call, error.status, error)
             raise
@@ -161,16 +160,6 @@ class _Recording(Watched):
     def seen(self, out: bytes) -> bytes:
         self.said += out[: MAX_RECORDED - len(self.said)]
         return out
-
-
-def _known(raised: BaseException) -> GatewayError:
-    match raised:
-        case GatewayError():
-            return raised
-        case asyncio.CancelledError():
-            return why_cancelled(raised)
-        case _:
-            return InternalError(f"A mistake of the gateway's own: {type(raised).__name__}.")
 
 
 def _estimate(call: Call, flow: Flow) -> Usage | None:

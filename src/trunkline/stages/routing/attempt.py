@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
 from functools import partial
 
 from trunkline.core.call import Attempt, AttemptKind, Call
-from trunkline.core.errors import GatewayError, InternalError, UpstreamError, why_cancelled
+from trunkline.core.errors import GatewayError, UpstreamError, known
 from trunkline.core.pipeline import Handler
 from trunkline.core.reply import Reply
 from trunkline.policy.outcome import Outcome
@@ -38,7 +37,7 @@ class Attempts:
         try:
             reply = await proceed(call)
         except BaseException as raised:
-            error, attempt = _known(raised), call.attempt
+            error, attempt = known(raised), call.attempt
             attempt.status, attempt.reason = error.status, error.code
             now = self._clock()
             attempt.duration = now - call.started - attempt.start
@@ -77,16 +76,6 @@ class Attempts:
 
 def _failure(duration: float, error: GatewayError, begun: float | None, stream: bool) -> Outcome:
     return Outcome(duration, begun, stream, None, error.kind, error.blame, error.retry_after, error.code)
-
-
-def _known(raised: BaseException) -> GatewayError:
-    match raised:
-        case GatewayError():
-            return raised
-        case asyncio.CancelledError():
-            return why_cancelled(raised)
-        case _:
-            return InternalError("")
 
 
 async def affordable(call: Call) -> bool:
