@@ -16,6 +16,7 @@ from email.utils import parsedate_to_datetime
 from msgspec import Struct
 
 from trunkline.policy.outcome import Outcome
+from trunkline.policy.resets import span_of
 
 MINUTE = 60.0
 DAY = 86_400.0
@@ -27,8 +28,6 @@ _FIELD = re.compile(
     rb"(?:x|anthropic)-ratelimit-(?:(limit|remaining|reset)-(requests|tokens|input-tokens|output-tokens)"
     rb"|(requests|tokens|input-tokens|output-tokens)-(limit|remaining|reset))"
 )
-_SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?")
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": DAY, None: 1.0}
 
 
 class Told(Struct):
@@ -179,7 +178,7 @@ def _seconds(reset: str, date: str) -> float:
     if "T" in reset:
         moment = datetime.fromisoformat(reset)
         return (moment - parsedate_to_datetime(date)).total_seconds() if date else NO_RESET
-    spans = list(_SPAN.finditer(reset))
-    if not spans or "".join(span[0] for span in spans) != reset:
+    span = span_of(reset)
+    if span is None:
         raise ValueError(reset)
-    return sum(float(span[1]) * _UNITS[span[2]] for span in spans)
+    return span
