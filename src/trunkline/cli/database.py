@@ -114,6 +114,13 @@ def shown_time(at: float | None) -> str:
     return "" if at is None else datetime.datetime.fromtimestamp(at, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def print_json(value: Any) -> None:
+    """For programs, and indented for people."""
+    import msgspec
+
+    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
 def print_table(headings: list[str], rows: list[list[str]], numeric: frozenset[str] = frozenset()) -> None:
     """A table on standard output: as wide as the terminal, or as its content where nobody looks."""
     import sys

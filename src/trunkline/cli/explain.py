@@ -48,9 +48,9 @@ def explain(file: Any, model: str | None, prompt: str | None, offline: bool, as_
     else:
         found = admin.asked(more["config"], more["url"], more["admin_key"], "/admin/v1/explain", _encoded(described))
     if as_json:
-        import msgspec
+        from trunkline.cli.database import print_json
 
-        click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
+        print_json(found)
     else:
         _show(found)
 

@@ -27,9 +27,9 @@ def health(config: str | None, url: str | None, admin_key: str | None, changes: 
     """
     found = admin.asked(config, url, admin_key, "/admin/v1/health")
     if as_json:
-        import msgspec
+        from trunkline.cli.database import print_json
 
-        click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
+        print_json(found)
         return
     _targets(found["targets"])
     if found["credentials"]:

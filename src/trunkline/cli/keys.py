@@ -97,7 +97,7 @@ def list_(form: str, config: str | None, database: str | None) -> None:
     with db.opened(config, database) as (opened, server_secret):
         found = [stored.key for stored in KeyStore(opened, server_secret).load()]
     if form == "json":
-        _print_json([_facts(key) for key in found])
+        db.print_json([_facts(key) for key in found])
         return
     headings = ["name", "id", "prefix", "state", "owner", "team", "tags", "models", "limits", "created", "expires"]
     now = time.time()
@@ -115,7 +115,7 @@ def show(key: str, config: str | None, database: str | None) -> None:
 
     with db.opened(config, database) as (opened, server_secret):
         found = KeyStore(opened, server_secret).get(key)
-    _print_json(_facts(found))
+    db.print_json(_facts(found))
 
 
 @keys.command("set")
@@ -254,9 +254,3 @@ def _table_row(key: Key, now: float) -> list[str]:
     created, expires = db.shown_time(key.created_at), db.shown_time(key.expires_at) or "never"
     who = [key.name, key.id, key.prefix + "…", _state(key, now), key.owner or "", key.team or ""]
     return [*who, " ".join(key.tags), models, ", ".join(key.limits), created, expires]
-
-
-def _print_json(value: Any) -> None:
-    import msgspec
-
-    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())

@@ -25,9 +25,9 @@ def limits(config: str | None, url: str | None, admin_key: str | None, as_json: 
     """
     found = admin.asked(config, url, admin_key, "/admin/v1/limits")
     if as_json:
-        import msgspec
+        from trunkline.cli.database import print_json
 
-        click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
+        print_json(found)
         return
     _show(found["data"])
 

@@ -38,9 +38,9 @@ def models(pattern: str, config: str | None, everything: bool, needs: tuple[str,
     rows = known() if everything else _configured(config)
     rows = [row for row in able(rows, needs) if fnmatchcase(row["name"], pattern)]
     if as_json:
-        import msgspec
+        from trunkline.cli.database import print_json
 
-        click.echo(msgspec.json.format(msgspec.json.encode(rows), indent=2).decode())
+        print_json(rows)
         return
     _table(rows)
     click.echo(f"\n{len(rows)} models; table of {shipped().dated}", err=True)

@@ -102,12 +102,11 @@ def _cost(target: Target, found: list[Finding]) -> int | None:
 
 
 def _show(found: list[Finding], cost: int | None, as_json: bool) -> None:
-    if as_json:
-        import msgspec
+    from trunkline.cli.database import dollars, print_json, print_table
 
-        click.echo(msgspec.json.format(msgspec.json.encode({"findings": found, "cost_nano_usd": cost}), indent=2))
+    if as_json:
+        print_json({"findings": found, "cost_nano_usd": cost})
         return
-    from trunkline.cli.database import dollars, print_table
 
     print_table(["question", "answer", "why"], [[each.name, each.verdict, each.detail[:_SHOWN]] for each in found])
     tokens = sum(each.usage.input + each.usage.output for each in found if each.usage is not None)

@@ -135,10 +135,7 @@ def _show(played: Replay, skipped: int, as_json: bool) -> None:
     was, would = played.was.shown(), played.would.shown()
     found = {"moved": played.moved, "skipped": skipped, "recorded": played.recorded, "agreeing": played.agreeing}
     if as_json:
-        import msgspec
-
-        shown = {"was": was, "would": would, **found, "assumptions": ASSUMPTIONS}
-        click.echo(msgspec.json.format(msgspec.json.encode(shown), indent=2).decode())
+        db.print_json({"was": was, "would": would, **found, "assumptions": ASSUMPTIONS})
         return
     rows = [[name, _written(name, was[name]), _written(name, would[name])] for name in was if name != "targets"]
     targets = sorted(was["targets"].keys() | would["targets"].keys())

@@ -83,6 +83,4 @@ def _csv(by: tuple[str, ...], rows: list[UsageRow]) -> None:
 
 
 def _json(by: tuple[str, ...], rows: list[UsageRow]) -> None:
-    import msgspec
-
-    click.echo(msgspec.json.format(msgspec.json.encode([_facts(by, row) for row in rows]), indent=2).decode())
+    db.print_json([_facts(by, row) for row in rows])
