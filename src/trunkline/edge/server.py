@@ -24,6 +24,7 @@ from trunkline.core.errors import (
     MethodNotAllowed,
     NotFound,
     ShuttingDown,
+    known,
     why_cancelled,
 )
 from trunkline.core.pipeline import Handler
@@ -132,8 +133,8 @@ class Edge:
             scope["websocket"](partial(self._call, surface), lambda: self.draining)
         except GatewayError as error:
             request_id = self._next_id()
-            known = [*identified(request_id, surface.dialect), (b"sec-websocket-version", b"13")]
-            await refuse(send, error, surface.dialect, known, request_id)
+            fields = [*identified(request_id, surface.dialect), (b"sec-websocket-version", b"13")]
+            await refuse(send, error, surface.dialect, fields, request_id)
 
     def _next_id(self) -> str:
         self._count += 1
@@ -239,7 +240,7 @@ class Edge:
                 more = bool(data)
                 out = flow.feed(data) if more else flow.eof()
             except (GatewayError, asyncio.CancelledError) as raised:
-                error = raised if isinstance(raised, GatewayError) else why_cancelled(raised)
+                error = known(raised)
                 if isinstance(error, ClientGone):
                     raise
                 if reply.raw and not flow.complete:

@@ -23,7 +23,7 @@ from trunkline.core.errors import (
     Overloaded,
     TooLarge,
     UpstreamBroken,
-    why_cancelled,
+    known,
 )
 from trunkline.core.reply import Flow, Reply
 from trunkline.core.stores import Kept
@@ -193,10 +193,8 @@ class Run:
             self._inner = await ask()
             await self._pump(self._inner)
             self._break_off(self._inner.flow.error or UpstreamBroken(_TOO_EARLY))
-        except GatewayError as error:
-            self._break_off(error)
-        except asyncio.CancelledError as cancelled:
-            self._break_off(why_cancelled(cancelled))
+        except (GatewayError, asyncio.CancelledError) as raised:
+            self._break_off(known(raised))
         except BaseException:
             self._break_off(InternalError("The gateway made a mistake; its log says more."))
             raise

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from trunkline.core.call import Call
-from trunkline.core.errors import ClientGone, GatewayError, InternalError, why_cancelled
+from trunkline.core.errors import ClientGone, GatewayError, InternalError, known
 from trunkline.core.pipeline import Handler
 from trunkline.core.reply import Flow, Reply
 
@@ -88,10 +88,8 @@ class Performance:
                 reply.finish()
             else:
                 await self._pump(reply)
-        except GatewayError as error:
-            self._break_off(error)
-        except asyncio.CancelledError as cancelled:
-            self._break_off(why_cancelled(cancelled))
+        except (GatewayError, asyncio.CancelledError) as raised:
+            self._break_off(known(raised))
         except BaseException:
             self._break_off(InternalError("The gateway made a mistake; its log says more."))
             raise
