@@ -57,28 +57,6 @@ def openai_answer() -> bytes:
     )
 
 
-def anthropic_answer() -> bytes:
-    """The same answer as a message."""
-    return _json(
-        {
-            "id": "msg_bench0000000000000000001",
-            "type": "message",
-            "role": "assistant",
-            "model": MODEL["anthropic"],
-            "content": [{"type": "text", "text": SENTENCE * 2}],
-            "stop_reason": "end_turn",
-            "stop_sequence": None,
-            "usage": {
-                "input_tokens": 220,
-                "cache_creation_input_tokens": 0,
-                "cache_read_input_tokens": 0,
-                "output_tokens": 40,
-                "service_tier": "standard",
-            },
-        }
-    )
-
-
 def openai_stream(chunks: int) -> list[bytes]:
     """The events of a streamed completion: one with the role, `chunks` with a word each, finish, usage and the end."""
     frame = {
@@ -97,26 +75,3 @@ def openai_stream(chunks: int) -> list[bytes]:
     words = [event({"content": f" {WORDS[n % len(WORDS)]}"}) for n in range(chunks)]
     last = b"data: " + _json({**frame, "choices": [], "usage": usage}) + b"\n\n"
     return [event({"role": "assistant", "content": ""}), *words, event({}, "stop"), last, b"data: [DONE]\n\n"]
-
-
-def anthropic_stream(chunks: int) -> list[bytes]:
-    """The events of a streamed message with `chunks` text deltas."""
-
-    def event(name: str, **fields: Any) -> bytes:
-        return f"event: {name}\n".encode() + b"data: " + _json({"type": name, **fields}) + b"\n\n"
-
-    message = json.loads(anthropic_answer()) | {"content": [], "stop_reason": None}
-    words = [
-        event("content_block_delta", index=0, delta={"type": "text_delta", "text": f" {WORDS[n % len(WORDS)]}"})
-        for n in range(chunks)
-    ]
-    return [
-        event("message_start", message=message),
-        event("content_block_start", index=0, content_block={"type": "text", "text": ""}),
-        *words,
-        event("content_block_stop", index=0),
-        event(
-            "message_delta", delta={"stop_reason": "end_turn", "stop_sequence": None}, usage={"output_tokens": chunks}
-        ),
-        event("message_stop"),
-    ]

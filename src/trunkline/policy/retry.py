@@ -34,11 +34,6 @@ class RetryBudget:
         self._balance -= 1.0
         return True
 
-    @property
-    def balance(self) -> float:
-        """Further attempts that were left at the last look."""
-        return self._balance
-
     def _settle(self, now: float) -> None:
         """What calls and the floor have brought flows in; the bucket holds what `TTL` seconds bring. Of calls it is not
         known when they came: they count as spread evenly since the last look."""
