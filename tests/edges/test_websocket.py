@@ -396,13 +396,12 @@ async def test_connections_are_counted(tmp_path: Path) -> None:
 
 async def test_a_stop_lets_the_running_call_end_and_closes(tmp_path: Path) -> None:
     async with child(tmp_path, SIMULATED) as run, talking(run.port) as idle, talking(run.port) as busy:
-        await busy.say(create("sim/chat-small+ttft=600ms"))
-        await busy.line.send(frame(PING, b"so the message before it has come"))
-        assert (await busy.frame())[0] == PONG
+        await busy.say(create("sim/chat-small+tps=20"))
+        assert (await busy.event())["type"] == "response.created"
         run.signal(signal.SIGTERM)
         assert await idle.closed() == 1001
+        await idle.line.send(frame(CLOSE, (1001).to_bytes(2, "big")))
         assert (await busy.last())["type"] == "response.completed"
         assert await busy.closed() == 1001
-        for talk in (idle, busy):
-            await talk.line.send(frame(CLOSE, (1001).to_bytes(2, "big")))
+        await busy.line.send(frame(CLOSE, (1001).to_bytes(2, "big")))
         assert await run.ended() == 0
