@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.edges.fault_table import Cell, cells, cues, expected
+from tests.edges.fault_table import Cell, cells, cues, early, expected
 from tests.edges.matrix_clients import CHAT, OTHERS, Client, Heard
 from tests.edges.matrix_printed import MATRIX
 from tests.running import Running, running, until
@@ -92,7 +92,7 @@ def judge(cell: Cell, heard: Heard, entry: Entry) -> str:
             wrong.append(f"{heard.status}, but the ledger says {entry.status} {entry.error}")
         if heard.ended:
             wrong.append("an error, and an end")
-    if heard.outcome != expected(cell):
+    if heard.outcome not in (expected(cell), early(cell)):
         wrong.append(f"not {expected(cell)}: {heard.body[-300:]!r}")
     return heard.outcome if not wrong else "!" + "; ".join(wrong)
 
@@ -117,6 +117,8 @@ async def assert_matrix(client: Client, matrix: list[Cell], kind: str, directory
         MATRIX.note(cell, said, "" if (client, kind) == (CHAT, "openai") else f"{client}-{kind}")
     wrong = {cell.model: said for cell, said in judged.items() if said.startswith("!")}
     assert not wrong, "\n".join(f"{model}: {said}" for model, said in wrong.items())
+    breaking = [said for cell, said in judged.items() if expected(cell) == "broken"]
+    assert breaking.count("broken") * 2 >= len(breaking)
 
 
 def test_the_table_has_every_fault() -> None:
