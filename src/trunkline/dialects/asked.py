@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import UNSET, Struct, field
+from msgspec.structs import astuple
 
 _MOST = 10**12
 """A larger number is no limit."""
@@ -26,16 +27,19 @@ MAX_ANSWERS = 10_000
 class _Body(Struct):
     """Fields are of any type, so that one that is wrong hides no other."""
 
-    chat: Any = field(default=None, name="max_completion_tokens")
-    common: Any = field(default=None, name="max_tokens")
-    responses: Any = field(default=None, name="max_output_tokens")
-    n: Any = None
-    best_of: Any = None
-    prompt: Any = None
-    gemini: Any = field(default=None, name="generationConfig")
-    snake: Any = field(default=None, name="generation_config")
-    converse: Any = field(default=None, name="inferenceConfig")
-    beside: Any = field(default=None, name="additionalModelRequestFields")
+    chat: Any = field(default=UNSET, name="max_completion_tokens")
+    common: Any = field(default=UNSET, name="max_tokens")
+    responses: Any = field(default=UNSET, name="max_output_tokens")
+    n: Any = UNSET
+    best_of: Any = UNSET
+    prompt: Any = UNSET
+    gemini: Any = field(default=UNSET, name="generationConfig")
+    snake: Any = field(default=UNSET, name="generation_config")
+    converse: Any = field(default=UNSET, name="inferenceConfig")
+    beside: Any = field(default=UNSET, name="additionalModelRequestFields")
+
+
+_FIELDS = len(_Body.__struct_fields__)
 
 
 class Asked(Struct, frozen=True):
@@ -69,7 +73,7 @@ def _of_gemini(body: _Body) -> list[Any]:
 
 def _of_converse(body: _Body) -> list[Any]:
     said = _in(body.converse, ("maxTokens",))
-    if body.beside is not None and _largest(said) is not None:
+    if body.beside is not UNSET and _largest(said) is not None:
         inner = _in(body.beside, ("inferenceConfig",))
         said += _in(body.beside, _OWN) + (_in(inner[0], _OWN) if inner else [])
     return said
@@ -88,18 +92,32 @@ _LIMITS: dict[tuple[str, str], Callable[[_Body], list[Any]]] = {
 """By the dialect's name and, for InvokeModel, whose body it is. Of bodies that are not read nothing is believed."""
 
 
+_PLAIN: dict[str, tuple[tuple[str, bytes], ...]] = {
+    "openai_chat": (("common", b'"max_tokens"'), ("chat", b'"max_completion_tokens"')),
+    "openai_completions": (("common", b'"max_tokens"'),),
+    "openai_responses": (("responses", b'"max_output_tokens"'),),
+    "anthropic": (("common", b'"max_tokens"'),),
+}
+"""The fields that say it by themselves, and how they stand in a body."""
+
+
 def asked(body: bytes, dialect: str, maker: str = "") -> Asked:
     """What a request in this dialect says of the length and the number of its answers."""
     try:
-        seen = _repeated(body) if _repeats(body) else _decode(body)
+        seen = _decode(body)
+        if astuple(seen).count(UNSET) == _FIELDS - 1:  # one of them is there, as in nearly all
+            for attribute, name in _PLAIN.get(dialect, ()):
+                value = getattr(seen, attribute)
+                if type(value) is int and body.count(name) == 1:
+                    return Asked(value if 0 < value < _MOST else None, 1, attribute != "common")
+        if _repeats(body):
+            seen = _repeated(body)
     except (ValueError, RecursionError):
         return _NOTHING
     limits = _LIMITS.get((dialect, maker if dialect == "bedrock_invoke" else ""))
     output = _largest(limits(seen)) if limits is not None else None
-    newer = seen.common is None
-    if seen.n is None and seen.best_of is None and seen.gemini is None and seen.snake is None and seen.prompt is None:
-        return Asked(output, 1, newer)
     counts = [seen.n, seen.best_of, *_in(seen.gemini, _COUNT), *_in(seen.snake, _COUNT)]
+    newer = seen.common is UNSET or seen.common is None
     return Asked(output, min(_largest(counts) or 1, MAX_ANSWERS) * _prompts(seen.prompt), newer)
 
 

@@ -37,14 +37,16 @@ _WARNING = b"x-trunkline-limit-warning"
 
 Tell = Callable[[int, int], Headers]
 """The fields of one limit: what is left of it, at which moment (milliseconds since the epoch)."""
-Written = Callable[[float], bytes]
 
 
 def _openai(want: Want) -> Tell:
     kind = _KINDS[want.dimension].encode()
     limit = (b"x-ratelimit-limit-" + kind, b"%d" % want.most)
-    remaining, reset = b"x-ratelimit-remaining-" + kind, _reset(want, b"x-ratelimit-reset-" + kind, _duration)
-    return lambda left, at: [limit, (remaining, b"%d" % left), reset(at)]
+    remaining, name = b"x-ratelimit-remaining-" + kind, b"x-ratelimit-reset-" + kind
+    if want.window.kept:
+        reset = name, _duration(_whole(want))
+        return lambda left, at: [limit, (remaining, b"%d" % left), reset]
+    return lambda left, at: [limit, (remaining, b"%d" % left), (name, _duration(reset_of(want, at) / 1000))]
 
 
 def _anthropic(want: Want) -> Tell:
@@ -56,18 +58,17 @@ def _anthropic(want: Want) -> Tell:
 def _standard(want: Want) -> Tell:
     name = _KINDS[want.dimension].encode()
     policy = (b"ratelimit-policy", b'"%b";q=%d' % (name, want.most))
-    reset = _reset(want, b"", lambda seconds: b"%d" % round(seconds))
-    return lambda left, at: [policy, (b"ratelimit", b'"%b";r=%d;t=%b' % (name, left, reset(at)[1]))]
+    if want.window.kept:
+        reset = round(_whole(want))
+        return lambda left, at: [policy, (b"ratelimit", b'"%b";r=%d;t=%d' % (name, left, reset))]
+    return lambda left, at: [
+        policy, (b"ratelimit", b'"%b";r=%d;t=%d' % (name, left, round(reset_of(want, at) / 1000)))
+    ]  # fmt: skip
 
 
-def _reset(want: Want, name: bytes, written: Written) -> Callable[[int], tuple[bytes, bytes]]:
-    """The field that tells when all that is taken now has left the window. Of a rolling one it is always as long, but
-    for a sixtieth."""
-    window = want.window
-    if window.kept:
-        field = name, written(window.width * (window.kept + 1) / 1000)
-        return lambda at: field
-    return lambda at: (name, written(reset_of(want, at) / 1000))
+def _whole(want: Want) -> float:
+    """Seconds in which all that is taken now has left a rolling window: always as many, but for a sixtieth."""
+    return want.window.width * (want.window.kept + 1) / 1000
 
 
 _FAMILIES: dict[str, Callable[[Want], Tell]] = {

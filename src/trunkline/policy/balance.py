@@ -24,11 +24,14 @@ def first(ranks: Sequence[float], drawn: Sequence[float] = NONE) -> int:
 
 def two(ranks: Sequence[float], drawn: Sequence[float]) -> int:
     """The better of two different ones; of equals the one that was drawn first. Takes two numbers."""
-    count = len(ranks)
-    one = min(int(drawn[0] * count), count - 1)
-    other = min(int(drawn[1] * (count - 1)), count - 2)
+    last = len(ranks) - 1
+    one, other = int(drawn[0] * (last + 1)), int(drawn[1] * last)
+    if one > last:
+        one = last
     if other >= one:
         other += 1
+    if other > last:
+        other = last if one < last else last - 1
     return one if ranks[one] <= ranks[other] else other
 
 

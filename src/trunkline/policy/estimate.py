@@ -12,8 +12,8 @@ from typing import Any
 BYTES_PER_TOKEN = 4
 TOKENS_PER_FILE = 1500
 """About what a provider charges for an image of a megapixel or a page of a document."""
-_FILE = 4096
-"""A string without a space longer than this is somebody's base64."""
+LONG = 4096
+"""Bytes. A string without a space longer than this is somebody's base64; a shorter request holds no file."""
 _FILES = re.compile(rb'"[A-Za-z0-9+/_:;,=-]{4097,}+"')
 """The same in JSON as it is sent, with or without `data:image/png;base64,` before it."""
 
@@ -21,7 +21,7 @@ _FILES = re.compile(rb'"[A-Za-z0-9+/_:;,=-]{4097,}+"')
 def weigh(body: bytes) -> tuple[int, int]:
     """Bytes of a request in JSON without the files in it, and how many these are."""
     size = len(body)
-    if size <= _FILE:
+    if size <= LONG:
         return size, 0
     lengths = [found.end() - found.start() for found in _FILES.finditer(body)]
     return size - sum(lengths), len(lengths)
@@ -33,7 +33,7 @@ def estimate_tokens(value: Any) -> int:
     while stack:
         match stack.pop():
             case str(words):
-                if len(words) > _FILE and " " not in words:
+                if len(words) > LONG and " " not in words:
                     files += 1
                 else:
                     text += len(words.encode())

@@ -32,14 +32,10 @@ class Expectation:
         self._output = 0.0
         self._spread = 0.0
 
-    def input(self, size: int) -> int:
-        """Tokens of a request of so many bytes."""
-        return int(size * self._rate) + 1
-
-    def output(self, most: int | None) -> int:
-        """Tokens of an answer that may have at most so many (None: nobody says)."""
+    def of(self, size: int, most: int | None) -> tuple[int, int]:
+        """Tokens of a request of so many bytes, and of an answer that may have at most so many (None: nobody says)."""
         likely = FIRST_OUTPUT if self._seen < FIRST else int(self._output + DEVIATIONS * self._spread) + 1
-        return likely if most is None or likely < most else most
+        return int(size * self._rate) + 1, likely if most is None or likely < most else most
 
     def learn(self, size: int, input: int, output: int) -> None:
         """A call of so many bytes has used this."""

@@ -82,25 +82,24 @@ class Latency:
         elif outcome.error is not None:
             if outcome.begun is None and outcome.duration > self.first.value > 0.0:  # it was given up: at least so long
                 self._seen(outcome.duration, now)
-        elif outcome.stream and outcome.begun is not None:
-            self._streamed(outcome.begun, outcome.duration - outcome.begun, _tokens(outcome), now)
         else:
-            self._whole(outcome.duration, _tokens(outcome), now)
+            self._answered(outcome, now)
 
-    def _streamed(self, begun: float, rest: float, tokens: int, now: float) -> None:
-        self._seen(begun, now)
+    def _answered(self, outcome: Outcome, now: float) -> None:
+        """Of an answer that is no stream only the sum of both times is seen: it is shared out as the averages would
+        have it."""
+        duration, first, pace = outcome.duration, self.first.value, self.pace.value
+        tokens = outcome.usage.output if outcome.usage is not None else 0
+        expected = first + tokens * pace
+        if outcome.stream and outcome.begun is not None:
+            first = outcome.begun
+        elif pace and expected:
+            first *= duration / expected
+        else:
+            first = duration / 2 if tokens else duration
+        self._seen(first, now)
         if tokens > 1:
-            self.pace.observe(rest / tokens, now)
-
-    def _whole(self, duration: float, tokens: int, now: float) -> None:
-        """Only the sum of both times is seen: it is shared out as the averages would have it."""
-        expected = self.first.value + tokens * self.pace.value
-        if not self.pace.value or not expected:
-            self._streamed(duration / 2 if tokens else duration, duration / 2, tokens, now)
-            return
-        scale = duration / expected
-        first = self.first.value * scale
-        self._streamed(first, duration - first, tokens, now)
+            self.pace.observe((duration - first) / tokens, now)
 
     def _seen(self, first: float, now: float) -> None:
         self.first.observe(first, now)
@@ -110,7 +109,3 @@ class Latency:
     def shown(self) -> dict[str, float]:
         """Seconds to the first byte, and for each token after it."""
         return {"first_byte": round(self.first.value, 6), "per_token": round(self.pace.value, 6)}
-
-
-def _tokens(outcome: Outcome) -> int:
-    return outcome.usage.output if outcome.usage is not None else 0

@@ -64,11 +64,6 @@ class Brackets(Struct, frozen=True):
     def cost(self, usage: Usage) -> int:
         return self.rates[bisect_left(self.starts, usage.input)].cost(usage)
 
-    def ceiling(self, input: int, output: int) -> int:
-        """Nano-dollars that no call of at most so many tokens can exceed."""
-        dearest, answer = self.tops[bisect_left(self.starts, input)]
-        return -(-(input * dearest + output * answer) // _MILLION)
-
 
 def brackets(starts: tuple[int, ...], rates: tuple[Rates, ...]) -> Brackets:
     inputs = accumulate((each.dearest for each in rates), max)
@@ -93,7 +88,12 @@ class Priced(Struct, frozen=True):
 
     def ceiling(self, input: int, output: int) -> int:
         """Nano-dollars that no call of at most so many tokens can exceed."""
-        plain = self.brackets.ceiling(input, output) if self.brackets is not None else self._dearest(input, output, 0)
+        brackets = self.brackets
+        if brackets is None:
+            plain = self._dearest(input, output, 0)
+        else:
+            dearest, answer = brackets.tops[bisect_left(brackets.starts, input)]
+            plain = -(-(input * dearest + output * answer) // _MILLION)
         return max(plain, self._dearest(input, output, 1)) if self.sound else plain
 
     def _dearest(self, input: int, output: int, sound: int) -> int:

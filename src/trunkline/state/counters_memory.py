@@ -27,6 +27,8 @@ MAX_ENDED = 1000
 """Leases that one call gives back, if they have ended."""
 MAX_LOOKED_AT = 500
 """Counters that one call looks at, whether they can be forgotten: once a second."""
+MAX_SETS = 20_000
+"""Kinds of calls whose tallies are kept at hand."""
 _NEVER = 1 << 62
 
 
@@ -98,6 +100,8 @@ class MemoryCounters:
         self._clock = clock
         self._now = 0
         self._tallies: dict[str, Tally] = {}
+        self._sets: dict[int, tuple[tuple[Want, ...], list[Tally]]] = {}
+        """The tallies of wants that were met lately, by these wants' identity."""
         self._leases: dict[int, dict[int, Held]] = {}
         """By the moment in which they end, and there by identity."""
         self._tidy_at = 0
@@ -112,27 +116,45 @@ class MemoryCounters:
         self._now = now
         if now >= self._tidy_at:
             self._tidy(now)
-        tallies, known = [], self._tallies
-        for want, amount in zip(wants, amounts, strict=True):
-            tally = known.get(want.counter)
-            if tally is None:
-                if len(known) >= MAX_COUNTERS:
-                    return self._full(want, amount, now)
-                tally = known[want.counter] = Tally(want.window)
+        known = self._sets.get(id(wants))
+        tallies = known[1] if known is not None and known[0] is wants else self._tallies_of(wants)
+        if tallies is None:
+            return self._full(wants, amounts, now)
+        buckets: list[int] = []
+        totals: list[int] = []
+        for tally, want, amount in zip(tallies, wants, amounts, strict=True):
             if now >= tally.until:
                 tally.turn(now)
-            if tally.total + amount > want.most and not want.soft:
+            total = tally.total + amount
+            if total > want.most and not want.soft:
+                for taken, held in zip(tallies[: len(totals)], amounts, strict=False):
+                    taken.correct(taken.present, -held)
                 return self._refuse(wants, amounts, now)
-            tallies.append(tally)
-        buckets, totals = [], []
-        for tally, amount in zip(tallies, amounts, strict=True):
             tally.held += amount
-            tally.total = total = tally.total + amount
+            tally.total = total
             buckets.append(tally.present)
             totals.append(total)
         grant = Held(wants, amounts, buckets, totals, now, lease_end(now, lease), tallies=tallies)
-        self._hold(grant)
+        slot = self._leases.get(grant.expires)
+        if slot is None:
+            slot = self._leases[grant.expires] = {}
+        slot[id(grant)] = grant
         return grant
+
+    def _tallies_of(self, wants: tuple[Want, ...]) -> list[Tally] | None:
+        """Those of all wants, made where there are none. None where there are too many."""
+        tallies = []
+        for want in wants:
+            tally = self._tallies.get(want.counter)
+            if tally is None:
+                if len(self._tallies) >= MAX_COUNTERS:
+                    return None
+                tally = self._tallies[want.counter] = Tally(want.window)
+            tallies.append(tally)
+        if len(self._sets) >= MAX_SETS:
+            self._sets.clear()
+        self._sets[id(wants)] = wants, tallies
+        return tallies
 
     def settle(self, grant: Grant, used: Sequence[int]) -> None:
         assert isinstance(grant, Held)
@@ -140,14 +162,19 @@ class MemoryCounters:
         if not self._let_go(grant):
             counted = [amount if want.kept else 0 for want, amount in zip(grant.wants, counted, strict=True)]
         for tally, bucket, amount, real in zip(grant.tallies, grant.buckets, counted, used, strict=True):
-            if real != amount:
+            if real == amount:
+                continue
+            if bucket == tally.present:  # as in nearly all cases: a step less than `correct` takes
+                tally.held += real - amount
+                tally.total += real - amount
+            else:
                 tally.correct(bucket, real - amount)
 
     def renew(self, grant: Grant, lease: int) -> None:
         assert isinstance(grant, Held)
         if self._let_go(grant):
             grant.expires = lease_end(max(self._now, self._clock() // 1_000_000), lease)
-            self._hold(grant)
+            self._leases.setdefault(grant.expires, {})[id(grant)] = grant
 
     async def read(self, counters: Sequence[tuple[str, Window]]) -> list[int]:
         self._now = now = max(self._now, self._clock() // 1_000_000)
@@ -192,19 +219,14 @@ class MemoryCounters:
         want = wants[position]
         return Refusal(want, amounts[position], self._total(want.counter, now), now, wait)
 
-    def _full(self, want: Want, amount: int, now: int) -> Refusal:
+    def _full(self, wants: tuple[Want, ...], amounts: Sequence[int], now: int) -> Refusal:
         if not self._told:
             self._told = True
             log.error("there are %d counters: calls that need another one are refused from now on", MAX_COUNTERS)
-        return Refusal(want, amount, 0, now, FULL_WAIT)
+        at = next(at for at, want in enumerate(wants) if want.counter not in self._tallies)
+        return Refusal(wants[at], amounts[at], 0, now, FULL_WAIT)
 
     # ── Leases ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def _hold(self, grant: Held) -> None:
-        slot = self._leases.get(grant.expires)
-        if slot is None:
-            slot = self._leases[grant.expires] = {}
-        slot[id(grant)] = grant
 
     def _let_go(self, grant: Grant) -> bool:
         """Whether it was still held."""
@@ -234,6 +256,7 @@ class MemoryCounters:
         for counter in looked_at:
             if counter in self._tallies and self._tallies[counter].idle(now):
                 del self._tallies[counter]
+                self._sets.clear()
 
     def _give_back(self, grant: Held) -> None:
         self._let_go(grant)

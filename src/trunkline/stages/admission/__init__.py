@@ -19,8 +19,8 @@ from trunkline.core.limit import Grant, Refusal
 from trunkline.core.pipeline import Handler
 from trunkline.core.reply import Reply
 from trunkline.core.stores import Counters, Tariff
-from trunkline.dialects.asked import Asked, asked
-from trunkline.policy.estimate import TOKENS_PER_FILE, weigh
+from trunkline.dialects.asked import asked
+from trunkline.policy.estimate import LONG, TOKENS_PER_FILE, weigh
 from trunkline.policy.queue import QueueSettings
 from trunkline.policy.rules import shown
 from trunkline.stages.admission.granted import LEASE, Granted
@@ -44,13 +44,12 @@ LOOKING = 0.02
 LARGE = 1024 * 1024
 """Bytes of a body that are weighed in a thread."""
 
-_ANSWERS = frozenset({"generate", "complete"})
-"""Operations whose request says how long the answer may be."""
-_MEASURED = _ANSWERS | {"embed"}
+_MEASURED = frozenset({"generate", "complete", "embed"})
+"""Operations whose request says how much they use: all but the last say how long the answer may be."""
 _UNMEASURED = frozenset({"image", "speech", "transcribe"})
 """Operations whose use is known afterwards, if at all."""
-_NO_BOUND = Bound(0, 0, 0, "what this endpoint uses is known only afterwards")
-_FREE = Bound(0, 0, 0)
+_NO_BOUND: Bound = (0, 0, 0, "what this endpoint uses is known only afterwards")
+_FREE: Bound = (0, 0, 0, "")
 
 
 class Admission:
@@ -69,8 +68,10 @@ class Admission:
         self.patience = patience or Patience(QueueSettings(), time.monotonic)
         self._prices = prices
         self._seeded = seeded
-        self._live: dict[int, Granted] = {}
+        self._live: set[Granted] = set()
         self._renewing = False
+        self._prepared = False
+        """All that limits may need to know beforehand is known."""
         self.refusals = 0
         self.warnings = 0
         self.overruns = 0
@@ -80,6 +81,7 @@ class Admission:
         """These are the limits from now on; what has been counted stays."""
         self.planner = planner
         self._settings = settings
+        self._prepared = False
 
     def __call__(self, call: Call, proceed: Handler) -> Awaitable[Reply]:
         key, planner = call.key, self.planner
@@ -96,96 +98,88 @@ class Admission:
         if not plan.wants:
             return True
         try:
-            amounts, size = await self._ready(call, plan)
-            answer = await self.counters.take(plan.wants, amounts, LEASE)
+            return isinstance(await self._take(call, plan, patient=False), Grant)
         except GatewayError:
             return False
-        if not isinstance(answer, Grant):
-            return False
-        self._hold(call, plan, answer, size)
-        return True
 
     async def _admit(self, call: Call, plan: Plan, proceed: Handler) -> Reply:
-        amounts, size = await self._ready(call, plan)
-        answer = await self._take(call, plan, amounts)
+        answer = await self._take(call, plan, patient=self.patience.on)
         if not isinstance(answer, Grant):
             self.refusals += 1
             raise refused(answer)
-        self._hold(call, plan, answer, size)
         if plan.soft:
             self._warn(plan, answer)
         return await proceed(call)
 
-    async def _ready(self, call: Call, plan: Plan) -> tuple[list[int], int]:
-        """What the call takes, and how large it is, once it can be said. Raises CostUnknown, Overloaded."""
+    async def _take(self, call: Call, plan: Plan, patient: bool) -> Grant | Refusal:
+        """Decide. Raises CostUnknown, Overloaded."""
+        if not self._prepared and (plan.priced or plan.lasting):
+            await self._prepare(plan)
+        size, files = len(call.body), 0
+        if plan.counted and size > LONG:
+            size, files = await asyncio.to_thread(weigh, call.body) if size > LARGE else weigh(call.body)
+        amounts = self._amounts(call, plan, size, files)
+        if patient:
+            answer = await self.patience.admit(call, plan.wants, lambda: self.counters.take(plan.wants, amounts, LEASE))
+        else:
+            answer = await self.counters.take(plan.wants, amounts, LEASE)
+        if isinstance(answer, Grant):
+            call.grant = granted = Granted(self, plan, answer, size)
+            self._live.add(granted)
+            if not self._renewing:
+                self._renew_later()
+        return answer
+
+    async def _prepare(self, plan: Plan) -> None:
+        """Wait until all is known that this plan depends on. Raises Overloaded."""
         if plan.priced and not self._prices.loaded:
             await _until(lambda: self._prices.loaded, "the prices")
         if plan.lasting and not self._seeded():
             await _until(self._seeded, "what was used before the gateway's start")
-        size = files = 0
-        if plan.counted:
-            body = call.body
-            size, files = weigh(body) if len(body) <= LARGE else await asyncio.to_thread(weigh, body)
-        return self._amounts(call, plan, size, files), size
-
-    def _hold(self, call: Call, plan: Plan, grant: Grant, size: int) -> None:
-        call.grant = granted = Granted(self, plan, grant, size)
-        self._live[id(granted)] = granted
-        if not self._renewing:
-            self._renew_later()
-
-    def _take(self, call: Call, plan: Plan, amounts: list[int]) -> Awaitable[Grant | Refusal]:
-        if not self.patience.on:
-            return self.counters.take(plan.wants, amounts, LEASE)
-        return self.patience.admit(call, plan.wants, lambda: self.counters.take(plan.wants, amounts, LEASE))
+        self._prepared = self._prices.loaded and self._seeded()
 
     # ── How much ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _amounts(self, call: Call, plan: Plan, size: int, files: int) -> list[int]:
-        """What the call takes of each want."""
+    def _amounts(self, call: Call, plan: Plan, size: int, files: int) -> tuple[int, ...]:
+        """What the call takes of each want. `size`: bytes of the request without its `files`. Raises CostUnknown."""
         peek = call.peek
         streams = 1 if peek is not None and peek.stream else 0
         if not plan.counted:
-            every: tuple[int, ...] = (1, 0, 0, 0, 0, 1, streams)
-            return [every[at] for at in plan.picks]
-        body, said = spelt(call.body), None
-        if call.surface.operation in _ANSWERS:
-            said = asked(body, call.surface.dialect.name, peek.framing if peek is not None else "")
-        bound = self._bound(call, body, plan, said) if plan.bounded else _FREE
-        prompt, answer = self._expected(call, plan, size, files, said)
-        cost = 0
-        if plan.priced and plan.rooms and plan.soft:
-            cost = self._prices.ceiling(plan.rooms[0].price_model, call.arrived, prompt, answer) or 0
-        every = (
-            1, prompt, answer, prompt + answer, cost, 1, streams,
-            1, bound.input, bound.output, bound.input + bound.output, bound.cost,
-        )  # fmt: skip
-        return [every[at] for at in plan.picks]
-
-    def _expected(self, call: Call, plan: Plan, size: int, files: int, said: Asked | None) -> tuple[int, int]:
-        """Tokens of input and output that the call is likely to use."""
-        if call.surface.operation not in _MEASURED:
-            return 0, 0
-        prompt = plan.expectation.input(size) + files * TOKENS_PER_FILE
-        return prompt, 0 if said is None else plan.expectation.output(said.output) * said.answers
-
-    def _bound(self, call: Call, body: bytes, plan: Plan, said: Asked | None) -> Bound:
-        """The most that the call can use. Raises CostUnknown."""
-        operation = call.surface.operation
+            return plan.taken((1, 0, 0, 0, 0, 1, streams))
+        body, operation, said = call.body, call.surface.operation, None
+        if b"\\" in body:
+            body = spelt(body)
+        prices = self._prices if plan.priced else None
+        prompt = answer = cost = 0
+        bound = _FREE
         if operation in _MEASURED:
-            bound = bound_of(call, body, plan.rooms, said, self._prices if plan.priced else None)
-        else:
-            bound = _NO_BOUND if operation in _UNMEASURED else _FREE
-        if bound.why and self._settings.unpriced == "refuse":
-            raise CostUnknown(f"A budget applies to this call, and its cost cannot be known beforehand: {bound.why}.")
-        return bound
+            if operation != "embed":
+                said = asked(body, call.surface.dialect.name, peek.framing if peek is not None else "")
+            prompt, answer = plan.expectation.of(size, said.output if said is not None else 0)
+            prompt += files * TOKENS_PER_FILE
+            if said is not None:
+                answer *= said.answers
+            if plan.bounded:
+                bound = bound_of(call, body, plan.rooms, said, prices)
+        elif plan.bounded and operation in _UNMEASURED:
+            bound = _NO_BOUND
+        most_input, most_output, most_cost, why = bound
+        if why and self._settings.unpriced == "refuse":
+            raise CostUnknown(f"A budget applies to this call, and its cost cannot be known beforehand: {why}.")
+        if prices is not None and plan.rooms and plan.soft:
+            cost = prices.ceiling(plan.rooms[0].price_model, call.arrived, prompt, answer) or 0
+        return plan.taken((
+            1, prompt, answer, prompt + answer, cost, 1, streams,
+            1, most_input, most_output, most_input + most_output, most_cost,
+        ))  # fmt: skip
 
     # ── Afterwards ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     def ended(self, granted: Granted, exceeded: int) -> None:
-        self._live.pop(id(granted), None)
+        self._live.discard(granted)
         self.overruns += exceeded
-        self.patience.freed()
+        if self.patience.lines:
+            self.patience.freed()
 
     def _warn(self, plan: Plan, grant: Grant) -> None:
         """A soft limit is said once in the log, by the call that passes it."""
@@ -202,7 +196,7 @@ class Admission:
 
     def _renew(self) -> None:
         self._renewing = False
-        for granted in list(self._live.values()):
+        for granted in list(self._live):
             granted.renew()
         if self._live:
             self._renew_later()

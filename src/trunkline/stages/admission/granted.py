@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Protocol
 
 from trunkline.core.call import Entry
@@ -15,6 +16,8 @@ log = logging.getLogger("trunkline.calls")
 
 LEASE = 120_000
 """Milliseconds after which what a dead process held returns."""
+_NOTHING = (1, 0, 0, 0, 0, 0, 0)
+"""What a call has used, by dimension, whose use is not known: it was one."""
 
 
 class Keeper(Protocol):
@@ -56,22 +59,24 @@ class Granted:
             self._keeper.counters.renew(grant, LEASE)
 
     def settle(self, entry: Entry) -> None:
-        plan, usage = self._plan, entry.usage
+        plan, usage, exceeded = self._plan, entry.usage, 0
         if usage is None:
-            used = [1 if at == 0 else 0 for at in plan.dimensions]
+            used = plan.used(_NOTHING)
         else:
-            total = usage.input + usage.output
-            real = (1, usage.input, usage.output, total, entry.cost or 0, 0, 0)
-            used = [real[at] for at in plan.dimensions]
+            prompt, answer = usage.input, usage.output
+            used = plan.used((1, prompt, answer, prompt + answer, entry.cost or 0, 0, 0))
             if not usage.estimated:
-                plan.expectation.learn(self._size, usage.input, usage.output)
-        exceeded = self._exceeded(used) if plan.bounded else 0
+                plan.expectation.learn(self._size, prompt, answer)
+        for at in plan.bounded:
+            if used[at] > self.grant.amounts[at]:
+                exceeded = self._exceeded(used)
+                break
         if self._more:
             used = self._shared(used)
         self._keeper.counters.settle(self.grant, used)
         self._keeper.ended(self, exceeded)
 
-    def _shared(self, used: list[int]) -> list[int]:
+    def _shared(self, used: Sequence[int]) -> tuple[int, ...]:
         """Settle what was taken on top: each grant is used up before the next one, the last one bears the rest. What
         is left for the first is returned."""
         extra, amounts = self._plan.extra, self.grant.amounts
@@ -82,15 +87,12 @@ class Granted:
             shares = rest if last else [min(real, amount) for real, amount in zip(rest, grant.amounts, strict=True)]
             rest = [real - share for real, share in zip(rest, shares, strict=True)]
             self._keeper.counters.settle(grant, shares)
-        return first
+        return tuple(first)
 
-    def _exceeded(self, used: list[int]) -> int:
+    def _exceeded(self, used: Sequence[int]) -> int:
         """How many limits that must not be exceeded reserved less than what was used."""
         amounts, times = self.grant.amounts, 1 + len(self._more)
-        broken = []
-        for at in self._plan.bounded:
-            if used[at] > amounts[at] * times:
-                broken.append(at)
+        broken = [at for at in self._plan.bounded if used[at] > amounts[at] * times]
         for at in broken:
             want = self._plan.wants[at]
             amount, held = shown_amount(want.dimension, used[at]), shown_amount(want.dimension, amounts[at] * times)

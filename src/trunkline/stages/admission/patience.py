@@ -56,7 +56,8 @@ class Patience:
         self._settings = settings
         self._clock = clock
         self._weights: Mapping[str, float] = {}
-        self._lines: dict[str, _Line] = {}
+        self.lines: dict[str, _Line] = {}
+        """By the counter that is waited for."""
         self.waited = 0
         """Calls that have waited, and were let in."""
 
@@ -71,16 +72,16 @@ class Patience:
 
     @property
     def waiting(self) -> int:
-        return sum(len(line.queue) for line in self._lines.values())
+        return sum(len(line.queue) for line in self.lines.values())
 
     def freed(self) -> None:
         """Somebody has given back what it did not use, or has ended."""
-        for line in self._lines.values():
+        for line in self.lines.values():
             line.room.set()
 
     async def admit(self, call: Call, wants: Sequence[Want], take: Take) -> Grant | Refusal:
         """What comes of asking for all of these, again and again for as long as the call has time for it."""
-        counter = next((want.counter for want in wants if want.counter in self._lines), None)
+        counter = next((want.counter for want in wants if want.counter in self.lines), None)
         refusal: Refusal | None = None
         if counter is None:
             answer = await take()
@@ -141,9 +142,9 @@ class Patience:
     # ── A line ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _line(self, counter: str, refusal: Refusal | None) -> _Line | None:
-        line = self._lines.get(counter)
-        if line is None and len(self._lines) < MAX_LINES:
-            line = self._lines[counter] = _Line(self._settings, self._due(refusal))
+        line = self.lines.get(counter)
+        if line is None and len(self.lines) < MAX_LINES:
+            line = self.lines[counter] = _Line(self._settings, self._due(refusal))
             line.task = asyncio.create_task(self._serve(counter, line))
         return line
 
@@ -165,7 +166,7 @@ class Patience:
                     if line.due > self._clock() and not line.room.is_set():
                         break
         finally:
-            del self._lines[counter]
+            del self.lines[counter]
 
     async def _pause(self, line: _Line) -> None:
         try:

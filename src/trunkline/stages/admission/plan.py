@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
+from operator import itemgetter
 
 from msgspec import Struct
 
@@ -32,6 +33,7 @@ TIMELESS = frozenset({"minute", "rolling minute", "now"})
 
 Resolve = Callable[[str], Sequence[Target]]
 Names = tuple[str, ...]
+Pick = Callable[[tuple[int, ...]], tuple[int, ...]]
 
 
 class Plan(Struct, frozen=True):
@@ -39,10 +41,10 @@ class Plan(Struct, frozen=True):
 
     key: Key
     wants: tuple[Want, ...]
-    dimensions: tuple[int, ...]
-    """Of each want, its place in `DIMENSIONS`."""
-    picks: tuple[int, ...]
-    """Of each want, the place of its amount."""
+    used: Pick
+    """Of what a call has used in every dimension, what counts for each want."""
+    taken: Pick
+    """Of what a call takes in every dimension, at first what is likely and then the most, what counts for each want."""
     counted: bool
     """Tokens or money are limited."""
     bounded: tuple[int, ...]
@@ -110,14 +112,14 @@ class Planner:
             if known is None or want.most < known[0].most:
                 found[want.counter] = want, rule
         wants = tuple(want for want, _ in found.values())
-        dimensions = tuple(DIMENSIONS.index(want.dimension) for want in wants)
+        dimensions = [DIMENSIONS.index(want.dimension) for want in wants]
         exact = tuple(rule.exact for _, rule in found.values())
         extra = tuple(at for at, want in enumerate(wants) if want.dimension in _MEASURED)
         return Plan(
             key=key,
             wants=wants,
-            dimensions=dimensions,
-            picks=tuple(at + MOST * most for at, most in zip(dimensions, exact, strict=True)),
+            used=_pick(dimensions),
+            taken=_pick([at + MOST * most for at, most in zip(dimensions, exact, strict=True)]),
             counted=bool(extra),
             bounded=tuple(at for at, most in enumerate(exact) if most),
             priced=_COST in dimensions,
@@ -177,6 +179,12 @@ class Planner:
         if scope == "model":
             value = shown = models[-1] if models else model
         return list({want.counter: want for want, _ in self._of(scope, value, shown, models, key)}.values())
+
+
+def _pick(places: list[int]) -> Pick:
+    if len(places) > 1:
+        return itemgetter(*places)
+    return lambda every: tuple(every[at] for at in places)
 
 
 def own_rules(key: Key) -> list[Rule]:

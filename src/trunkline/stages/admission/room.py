@@ -52,16 +52,6 @@ class Room(Struct, frozen=True):
     """It knows that limit by the name `max_completion_tokens`."""
 
 
-class Bound(Struct, frozen=True):
-    """The most that a call can use, at whichever of its targets."""
-
-    input: int
-    output: int
-    cost: int
-    why: str = ""
-    """Why there is no bound, for the caller; what is above counts what there is one for."""
-
-
 def room_of(target: Target) -> Room:
     facts = target.facts
     return Room(
@@ -94,6 +84,11 @@ def spelt(body: bytes) -> bytes:
     return _ESCAPED.sub(letter, body)
 
 
+Bound = tuple[int, int, int, str]
+"""The most that a call can use, at whichever of its targets: tokens of input, of output, nano-dollars; and why there is
+no bound, for the caller: then the others count what there is one for."""
+
+
 def bound_of(call: Call, body: bytes, rooms: tuple[Room, ...], asked: Asked | None, prices: Tariff | None) -> Bound:
     """`body`: the call's, as `spelt`. `asked`: what the request says of its answers, None where the operation makes no
     text; `prices`: None where money does not matter."""
@@ -101,21 +96,23 @@ def bound_of(call: Call, body: bytes, rooms: tuple[Room, ...], asked: Asked | No
     guess = len(body) if asked is not None and _PREDICTED in body else 0
     most_input = most_output = most_cost = 0
     for room in rooms:
-        if text is None:
-            size = room.input
-        else:
-            size = text if room.input is None else min(text, room.input)
-        length = _length(room, asked)
+        size, length = room.input, _length(room, asked) if asked is not None else 0
+        if text is not None and (size is None or text < size):
+            size = text
         if size is None or length is None:
             why = why or _UNKNOWN.format(room.name)
             continue
         length += guess
         cost = prices.ceiling(room.price_model, call.arrived, size, length) if prices is not None else 0
         if cost is None:
-            why = why or _UNPRICED.format(room.name)
-        most_input, most_output = max(most_input, size), max(most_output, length)
-        most_cost = max(most_cost, cost or 0)
-    return Bound(most_input, most_output, most_cost, why)
+            why, cost = why or _UNPRICED.format(room.name), 0
+        if size > most_input:
+            most_input = size
+        if length > most_output:
+            most_output = length
+        if cost > most_cost:
+            most_cost = cost
+    return most_input, most_output, most_cost, why
 
 
 _FED_WHY = "a tool that runs at the provider may use any number of tokens"
@@ -145,11 +142,9 @@ def _text(call: Call, body: bytes) -> tuple[int | None, str]:
     return (size + tools, "") if tools is not None else (None, _FED_WHY)
 
 
-def _length(room: Room, asked: Asked | None) -> int | None:
+def _length(room: Room, asked: Asked) -> int | None:
     """Tokens of all answers."""
-    if asked is None:
-        return 0
-    most = room.output
-    if asked.output is not None and room.heeds and (room.newer or not asked.newer):
-        most = asked.output if most is None else min(asked.output, most)
+    most, limit = room.output, asked.output
+    if limit is not None and room.heeds and (room.newer or not asked.newer) and (most is None or limit < most):
+        most = limit
     return most * asked.answers if most is not None else None

@@ -85,25 +85,25 @@ def choose(legs: Sequence[Leg], ask: Ask, draw: Draw, commit: bool = True) -> Ca
     spare: tuple[Leg, Sequence[Candidate]] | None = None
     ask.call.choice = None
     for leg in legs:
+        # Nobody is ruled out in a first attempt that needs nothing special: most are.
+        free = not ask.tried and ask.able is leg.everybody and not leg.conditional
         if leg.plain and not ask.preferred and ask.bond is None:
             foremost = leg.candidates[0]
-            if refused(foremost, ask, FILTERS) is None and refused(foremost, ask, SOFT) is None:
+            if (free or not refused(foremost, ask, FILTERS)) and (foremost.clear or not refused(foremost, ask, SOFT)):
                 return foremost
-        left = _left(leg, ask)
+        left = leg.candidates if free else [each for each in leg.candidates if not refused(each, ask, FILTERS)]
         if not left:
             continue
-        well = [each for each in left if refused(each, ask, SOFT) is None]
+        for each in left:
+            if not each.clear:
+                break
+        else:
+            return _picked(leg, left, ask, draw, commit)
+        well = [each for each in left if not refused(each, ask, SOFT)]
         if well:
             return _picked(leg, well if len(well) == len(left) else spared(left, well, ask), ask, draw, commit)
         spare = spare or (leg, left)
     return _picked(spare[0], least_bad(spare[1], ask), ask, draw, commit) if spare is not None else None
-
-
-def _left(leg: Leg, ask: Ask) -> Sequence[Candidate]:
-    """Whom no filter rules out. A first attempt that needs nothing special may go to anybody: most are."""
-    if not ask.tried and ask.able is leg.everybody and not leg.conditional:
-        return leg.candidates
-    return [each for each in leg.candidates if refused(each, ask, FILTERS) is None]
 
 
 def refused(candidate: Candidate, ask: Ask, filters: Mapping[str, Filter]) -> str | None:
@@ -114,48 +114,42 @@ def refused(candidate: Candidate, ask: Ask, filters: Mapping[str, Filter]) -> st
     return None
 
 
-_NOTHING: list[Step] = []
-
-
 def _picked(leg: Leg, candidates: Sequence[Candidate], ask: Ask, draw: Draw, commit: bool) -> Candidate:
+    """One of these. What it was compared by is written down, and who of the leg was passed over."""
     everybody = candidates
-    if len(candidates) > 1 and leg.tiered:
+    steps: list[Step] = []
+    if leg.tiered and len(candidates) > 1:
         tier = min(candidate.row.tier for candidate in candidates)
         candidates = [candidate for candidate in candidates if candidate.row.tier == tier]
-    if leg.simple and not ask.preferred and ask.bond is None:
-        chosen, steps = candidates[0], _NOTHING
-    else:
-        chosen, steps = _compared(leg, everybody, candidates, ask, draw, commit)
-    if steps or len(everybody) < len(leg.candidates):
-        ask.call.choice = Choice(tuple(steps), _passed(leg, everybody, ask))
+    chosen = _known(everybody, ask, steps) if ask.preferred else None
+    if chosen is None:
+        if leg.canaries:
+            candidates = _side(candidates, ask, steps)
+        chosen = candidates[0] if leg.simple else _best(leg, candidates, ask, draw, steps)
+        if ask.bond is not None:
+            chosen = _at_home(candidates, chosen, ask.bond, ask, steps)
+        if commit:
+            for took in leg.took:
+                took(candidates, chosen)
+    left_out = len(everybody) < len(leg.candidates)
+    if steps or left_out:
+        ask.call.choice = Choice(tuple(steps), _passed(leg, everybody, ask) if left_out else {})
     return chosen
+
+
+def _known(candidates: Sequence[Candidate], ask: Ask, steps: list[Step]) -> Candidate | None:
+    """The one that remembers the conversation."""
+    for each in candidates:
+        if each.name == ask.preferred:
+            steps.append(Step("conversation", {each.name: 0.0}))
+            return each
+    return None
 
 
 def _passed(leg: Leg, kept: Sequence[Candidate], ask: Ask) -> dict[str, str]:
     """Who of a leg was passed over, and by what."""
     left = [each for each in leg.candidates if each not in kept]
     return {each.name: refused(each, ask, FILTERS) or refused(each, ask, SOFT) or "" for each in left}
-
-
-def _compared(
-    leg: Leg, everybody: Sequence[Candidate], candidates: Sequence[Candidate], ask: Ask, draw: Draw, commit: bool
-) -> tuple[Candidate, list[Step]]:
-    """Whoever wins the comparisons, and these."""
-    if ask.preferred:
-        known = next((each for each in everybody if each.name == ask.preferred), None)
-        if known is not None:
-            return known, [Step("conversation", {known.name: 0.0})]
-    steps: list[Step] = []
-    if leg.canaries:
-        candidates = _side(candidates, ask, steps)
-    chosen = _best(leg, candidates, ask, draw, steps)
-    if ask.bond is not None:
-        chosen = _at_home(candidates, chosen, ask.bond, ask, steps)
-    if commit:
-        for _, strategy, _ in leg.plan:
-            if strategy.took is not None:
-                strategy.took(candidates, chosen)
-    return chosen, steps
 
 
 def _side(candidates: Sequence[Candidate], ask: Ask, steps: list[Step]) -> Sequence[Candidate]:
@@ -175,21 +169,24 @@ def _side(candidates: Sequence[Candidate], ask: Ask, steps: list[Step]) -> Seque
 
 def _best(leg: Leg, candidates: Sequence[Candidate], ask: Ask, draw: Draw, steps: list[Step]) -> Candidate:
     """By the leg's strategies, one after the other."""
-    last = len(leg.plan) - 1
-    for number, (name, strategy, tolerance) in enumerate(leg.plan):
+    for name, strategy, tolerance in leg.narrowing:
         if len(candidates) == 1:
-            break
-        rank = strategy.rank
-        ranks = [rank(candidate, ask) for candidate in candidates]
-        named = dict(zip([candidate.name for candidate in candidates], ranks, strict=True))
-        if number < last:
-            steps.append(Step(name, named, tolerance))
-            candidates = [candidates[position] for position in within(ranks, tolerance)]
-        else:
-            drawn = (draw(), draw()) if strategy.draws else NONE
-            steps.append(Step(name, named, 0.0, drawn))
-            return candidates[strategy.pick(ranks, drawn)]
-    return candidates[0]
+            return candidates[0]
+        ranked = {candidate.name: strategy.rank(candidate, ask) for candidate in candidates}
+        steps.append(Step(name, ranked, tolerance))
+        candidates = [candidates[position] for position in within([*ranked.values()], tolerance)]
+    if len(candidates) == 1:
+        return candidates[0]
+    name, strategy, _ = leg.deciding
+    rank = strategy.rank
+    ranks: list[float] = []
+    named: dict[str, float] = {}
+    for candidate in candidates:
+        named[candidate.name] = seen = rank(candidate, ask)
+        ranks.append(seen)
+    drawn = (draw(), draw()) if strategy.draws else NONE
+    steps.append(Step(name, named, 0.0, drawn))
+    return candidates[strategy.pick(ranks, drawn)]
 
 
 def _at_home(candidates: Sequence[Candidate], chosen: Candidate, bond: Bond, ask: Ask, steps: list[Step]) -> Candidate:

@@ -48,6 +48,17 @@ class Candidate:
         self._prices = prices
 
     @property
+    def clear(self) -> bool:
+        """Nothing can speak against giving it a call: it is in good health, and nothing bounds it."""
+        standing = self.standing
+        return (
+            standing.well
+            and standing.ceiling.limit is None
+            and standing.headroom is None
+            and self.row.max_concurrency is None
+        )
+
+    @property
     def ability(self) -> Ability:
         return self.target.ability
 
@@ -67,13 +78,16 @@ class Leg:
         "canaries",
         "candidates",
         "conditional",
+        "deciding",
         "everybody",
         "model",
+        "narrowing",
         "plain",
         "plan",
         "settings",
         "simple",
         "tiered",
+        "took",
     )
 
     def __init__(self, model: str, settings: ModelSettings, candidates: tuple[Candidate, ...]) -> None:
@@ -81,15 +95,19 @@ class Leg:
         self.settings = settings
         self.candidates = candidates
         self.plan = plan(settings.strategy, settings.tolerance)
+        *self.narrowing, self.deciding = self.plan
+        """The strategies but the last, and that one, which picks."""
         self.everybody = candidates
         """All candidates of its route."""
         self.conditional = any(each.condition is not None for each in candidates)
         self.canaries = any(each.row.canary is not None for each in candidates)
         self.tiered = len({each.row.tier for each in candidates}) > 1
-        self.simple = settings.strategy == ("priority",) and not self.canaries
+        self.simple = settings.strategy == ("priority",)
         """The first is taken: nothing is compared."""
-        self.plain = self.simple and not self.tiered
+        self.plain = self.simple and not self.tiered and not self.canaries
         """The first of all is: nobody else need be looked at."""
+        self.took = [strategy.took for _, strategy, _ in self.plan if strategy.took is not None]
+        """What is to be told of each choice."""
         self._observe()
 
     def _observe(self) -> None:
