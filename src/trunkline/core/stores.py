@@ -81,6 +81,11 @@ class Counters(Protocol):
         """All of it or nothing. `lease`: milliseconds until it returns by itself, the store rounds them up."""
         ...
 
+    @property
+    def at_once(self) -> Callable[[tuple[Want, ...], Sequence[int], int], Grant | Refusal] | None:
+        """The same from a store that need not wait for anybody; None: this one must."""
+        ...
+
     def settle(self, grant: Grant, used: Sequence[int]) -> None:
         """What was really used, one amount for each want (0 of what went on: it has ended): each bucket that still
         lives gets `used - amount`. Once a grant; where its lease has ended before, a bucket gets what it now lacks

@@ -30,7 +30,10 @@ class DividedCounters:
         self.read = own.read
 
     async def take(self, wants: tuple[Want, ...], amounts: Sequence[int], lease: int) -> Grant | Refusal:
-        return await self._own.take(self._division(wants), amounts, lease)
+        return self.at_once(wants, amounts, lease)
+
+    def at_once(self, wants: tuple[Want, ...], amounts: Sequence[int], lease: int) -> Grant | Refusal:
+        return self._own.at_once(self._division(wants), amounts, lease)
 
     def seed(self, counter: str, window: Window, held: Mapping[int, int]) -> None:
         """What was used before; each worker has used its share of it."""

@@ -68,7 +68,8 @@ class Admission:
         self.patience = patience or Patience(QueueSettings(), time.monotonic)
         self._prices = prices
         self._seeded = seeded
-        self._live: set[Granted] = set()
+        self.live: set[Granted] = set()
+        """What has been given and not come to its end."""
         self._renewing = False
         self._prepared = False
         """All that limits may need to know beforehand is known."""
@@ -89,7 +90,13 @@ class Admission:
         if call.grant is not None or (planner.empty and not key.limits):
             return proceed(call)
         plan = planner.of(key, call.peek.model if call.peek is not None else "", call.tags)
-        return self._admit(call, plan, proceed) if plan.wants else proceed(call)
+        if not plan.wants:
+            return proceed(call)
+        size, take = len(call.body), self.counters.at_once
+        if take is None or size > LONG or self.patience.on or (plan.waits and not self._prepared):
+            return self._admit(call, plan, proceed)
+        self._hold(call, plan, take(plan.wants, self._amounts(call, plan, size, 0), LEASE), size)
+        return proceed(call)
 
     async def may_copy(self, call: Call, target: str) -> bool:
         """Whether the budgets that are there for all have room for a copy of a call, which is sent to this target.
@@ -98,37 +105,45 @@ class Admission:
         if not plan.wants:
             return True
         try:
-            return isinstance(await self._take(call, plan, patient=False), Grant)
+            amounts, size = await self._weighed(call, plan)
+            answer = await self.counters.take(plan.wants, amounts, LEASE)
         except GatewayError:
             return False
+        if isinstance(answer, Grant):
+            self._hold(call, plan, answer, size)
+        return isinstance(answer, Grant)
 
     async def _admit(self, call: Call, plan: Plan, proceed: Handler) -> Reply:
-        answer = await self._take(call, plan, patient=self.patience.on)
+        """Where something must be waited for."""
+        amounts, size = await self._weighed(call, plan)
+        if self.patience.on:
+            answer = await self.patience.admit(call, plan.wants, lambda: self.counters.take(plan.wants, amounts, LEASE))
+        else:
+            answer = await self.counters.take(plan.wants, amounts, LEASE)
+        self._hold(call, plan, answer, size)
+        return await proceed(call)
+
+    def _hold(self, call: Call, plan: Plan, answer: Grant | Refusal, size: int) -> None:
+        """Raises what a refused call is told. `size`: bytes of the request without its files."""
         if not isinstance(answer, Grant):
             self.refusals += 1
             raise refused(answer)
+        call.grant = granted = Granted(self, plan, answer, size)
+        self.live.add(granted)
+        if not self._renewing:
+            self._renew_later()
         if plan.soft:
             self._warn(plan, answer)
-        return await proceed(call)
 
-    async def _take(self, call: Call, plan: Plan, patient: bool) -> Grant | Refusal:
-        """Decide. Raises CostUnknown, Overloaded."""
-        if not self._prepared and (plan.priced or plan.lasting):
+    async def _weighed(self, call: Call, plan: Plan) -> tuple[tuple[int, ...], int]:
+        """What the call takes of each want, once it can be said, and bytes of the request without its files. Raises
+        CostUnknown, Overloaded."""
+        if plan.waits and not self._prepared:
             await self._prepare(plan)
         size, files = len(call.body), 0
         if plan.counted and size > LONG:
             size, files = await asyncio.to_thread(weigh, call.body) if size > LARGE else weigh(call.body)
-        amounts = self._amounts(call, plan, size, files)
-        if patient:
-            answer = await self.patience.admit(call, plan.wants, lambda: self.counters.take(plan.wants, amounts, LEASE))
-        else:
-            answer = await self.counters.take(plan.wants, amounts, LEASE)
-        if isinstance(answer, Grant):
-            call.grant = granted = Granted(self, plan, answer, size)
-            self._live.add(granted)
-            if not self._renewing:
-                self._renew_later()
-        return answer
+        return self._amounts(call, plan, size, files), size
 
     async def _prepare(self, plan: Plan) -> None:
         """Wait until all is known that this plan depends on. Raises Overloaded."""
@@ -141,7 +156,7 @@ class Admission:
     # ── How much ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _amounts(self, call: Call, plan: Plan, size: int, files: int) -> tuple[int, ...]:
-        """What the call takes of each want. `size`: bytes of the request without its `files`. Raises CostUnknown."""
+        """What the call takes of each want. `size`: bytes of the request without its files. Raises CostUnknown."""
         peek = call.peek
         streams = 1 if peek is not None and peek.stream else 0
         if not plan.counted:
@@ -175,12 +190,6 @@ class Admission:
 
     # ── Afterwards ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def ended(self, granted: Granted, exceeded: int) -> None:
-        self._live.discard(granted)
-        self.overruns += exceeded
-        if self.patience.lines:
-            self.patience.freed()
-
     def _warn(self, plan: Plan, grant: Grant) -> None:
         """A soft limit is said once in the log, by the call that passes it."""
         for at in plan.soft:
@@ -196,9 +205,9 @@ class Admission:
 
     def _renew(self) -> None:
         self._renewing = False
-        for granted in list(self._live):
+        for granted in list(self.live):
             granted.renew()
-        if self._live:
+        if self.live:
             self._renew_later()
 
     # ── For those who look on ──────────────────────────────────────────────────────────────────────────────────────
@@ -208,7 +217,7 @@ class Admission:
             "trunkline_limit_refusals": self.refusals,
             "trunkline_limit_warnings": self.warnings,
             "trunkline_limit_overruns": self.overruns,
-            "trunkline_limit_grants": len(self._live),
+            "trunkline_limit_grants": len(self.live),
             "trunkline_limit_calls_waiting": self.patience.waiting,
             "trunkline_limit_calls_waited": self.patience.waited,
         }

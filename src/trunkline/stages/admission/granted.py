@@ -10,6 +10,7 @@ from trunkline.core.call import Entry
 from trunkline.core.limit import Grant
 from trunkline.core.stores import Counters
 from trunkline.policy.rules import shown, shown_amount
+from trunkline.stages.admission.patience import Patience
 from trunkline.stages.admission.plan import Plan
 
 log = logging.getLogger("trunkline.calls")
@@ -24,10 +25,11 @@ class Keeper(Protocol):
     """Who admitted the call."""
 
     counters: Counters
+    live: set[Granted]
+    overruns: int
+    """How many limits were exceeded by calls that had reserved the most that they could use."""
 
-    def ended(self, granted: Granted, exceeded: int) -> None:
-        """`exceeded`: how many limits the call went beyond, though it had reserved the most that it could use."""
-        ...
+    patience: Patience
 
 
 class Granted:
@@ -59,7 +61,7 @@ class Granted:
             self._keeper.counters.renew(grant, LEASE)
 
     def settle(self, entry: Entry) -> None:
-        plan, usage, exceeded = self._plan, entry.usage, 0
+        keeper, plan, usage = self._keeper, self._plan, entry.usage
         if usage is None:
             used = plan.used(_NOTHING)
         else:
@@ -69,12 +71,14 @@ class Granted:
                 plan.expectation.learn(self._size, prompt, answer)
         for at in plan.bounded:
             if used[at] > self.grant.amounts[at]:
-                exceeded = self._exceeded(used)
+                keeper.overruns += self._exceeded(used)
                 break
         if self._more:
             used = self._shared(used)
-        self._keeper.counters.settle(self.grant, used)
-        self._keeper.ended(self, exceeded)
+        keeper.counters.settle(self.grant, used)
+        keeper.live.discard(self)
+        if keeper.patience.lines:
+            keeper.patience.freed()
 
     def _shared(self, used: Sequence[int]) -> tuple[int, ...]:
         """Settle what was taken on top: each grant is used up before the next one, the last one bears the rest. What

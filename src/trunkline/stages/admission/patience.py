@@ -53,9 +53,8 @@ class Patience:
     """`clock`: seconds, monotonic, the event loop's."""
 
     def __init__(self, settings: QueueSettings, clock: Callable[[], float]) -> None:
-        self._settings = settings
         self._clock = clock
-        self._weights: Mapping[str, float] = {}
+        self.take(settings, {})
         self.lines: dict[str, _Line] = {}
         """By the counter that is waited for."""
         self.waited = 0
@@ -64,11 +63,8 @@ class Patience:
     def take(self, settings: QueueSettings, weights: Mapping[str, float]) -> None:
         """Go by these from now on."""
         self._settings, self._weights = settings, weights
-
-    @property
-    def on(self) -> bool:
+        self.on = settings.limits
         """Whether anybody waits at all."""
-        return self._settings.limits
 
     @property
     def waiting(self) -> int:

@@ -52,6 +52,8 @@ class Plan(Struct, frozen=True):
     priced: bool
     lasting: bool
     """A window is long enough to reach back behind the start of this process."""
+    waits: bool
+    """For something that must be known before: prices, or what was used before this process."""
     soft: tuple[int, ...]
     """The places of the wants that only warn."""
     extra: tuple[int, ...]
@@ -114,6 +116,7 @@ class Planner:
         wants = tuple(want for want, _ in found.values())
         dimensions = [DIMENSIONS.index(want.dimension) for want in wants]
         exact = tuple(rule.exact for _, rule in found.values())
+        lasting = any(want.window.name not in TIMELESS for want in wants)
         extra = tuple(at for at, want in enumerate(wants) if want.dimension in _MEASURED)
         return Plan(
             key=key,
@@ -123,7 +126,8 @@ class Planner:
             counted=bool(extra),
             bounded=tuple(at for at, most in enumerate(exact) if most),
             priced=_COST in dimensions,
-            lasting=any(want.window.name not in TIMELESS for want in wants),
+            lasting=lasting,
+            waits=lasting or _COST in dimensions,
             extra=extra,
             extra_wants=tuple(wants[at] for at in extra),
             soft=tuple(at for at, want in enumerate(wants) if want.soft),

@@ -30,6 +30,8 @@ AT_ONCE = 100
 class RedisCounters:
     """`core.stores.Counters`."""
 
+    at_once = None
+
     def __init__(self, client: RedisClient, alone: Alone, debts: Debts) -> None:
         self._client = client
         self._alone = alone
