@@ -37,6 +37,13 @@ class _Body(Struct):
     snake: Any = field(default=UNSET, name="generation_config")
     converse: Any = field(default=UNSET, name="inferenceConfig")
     beside: Any = field(default=UNSET, name="additionalModelRequestFields")
+    prediction: Any = UNSET
+    web_search_options: Any = UNSET
+    search_parameters: Any = UNSET
+    enable_search: Any = UNSET
+    plugins: Any = UNSET
+    extra_body: Any = UNSET
+    """From here on: what says nothing of the length, and costs."""
 
 
 _FIELDS = len(_Body.__struct_fields__)
@@ -49,6 +56,8 @@ class Asked(Struct, frozen=True):
     answers: int = 1
     newer: bool = False
     """Chat: it says so by `max_completion_tokens` alone, which some hosts do not know."""
+    alone: bool = False
+    """Nothing else was found that costs: no guess at the answer, no search that needs no tool of its own."""
 
 
 _NOTHING = Asked()
@@ -109,7 +118,7 @@ def asked(body: bytes, dialect: str, maker: str = "") -> Asked:
             for attribute, name in _PLAIN.get(dialect, ()):
                 value = getattr(seen, attribute)
                 if type(value) is int and body.count(name) == 1:
-                    return Asked(value if 0 < value < _MOST else None, 1, attribute != "common")
+                    return Asked(value if 0 < value < _MOST else None, 1, attribute != "common", True)
         if _repeats(body):
             seen = _repeated(body)
     except (ValueError, RecursionError):

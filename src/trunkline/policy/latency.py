@@ -76,14 +76,13 @@ class Latency:
 
     def observe(self, outcome: Outcome, now: float) -> None:
         """An attempt has ended."""
-        if outcome.failed:
+        if outcome.error is None:
+            self._answered(outcome, now)
+        elif outcome.failed:
             advice = min(outcome.retry_after or 0.0, LONGEST_ADVICE)
             self._seen(max(outcome.duration, self.first.value * WORSE, PENALTY, advice), now)
-        elif outcome.error is not None:
-            if outcome.begun is None and outcome.duration > self.first.value > 0.0:  # it was given up: at least so long
-                self._seen(outcome.duration, now)
-        else:
-            self._answered(outcome, now)
+        elif outcome.begun is None and outcome.duration > self.first.value > 0.0:  # it was given up: at least so long
+            self._seen(outcome.duration, now)
 
     def _answered(self, outcome: Outcome, now: float) -> None:
         """Of an answer that is no stream only the sum of both times is seen: it is shared out as the averages would

@@ -87,18 +87,20 @@ def choose(legs: Sequence[Leg], ask: Ask, draw: Draw, commit: bool = True) -> Ca
     for leg in legs:
         # Nobody is ruled out in a first attempt that needs nothing special: most are.
         free = not ask.tried and ask.able is leg.everybody and not leg.conditional
-        if leg.plain and not ask.preferred and ask.bond is None:
-            foremost = leg.candidates[0]
-            if (free or not refused(foremost, ask, FILTERS)) and (foremost.clear or not refused(foremost, ask, SOFT)):
-                return foremost
         left = leg.candidates if free else [each for each in leg.candidates if not refused(each, ask, FILTERS)]
         if not left:
             continue
+        simply = leg.plain and left[0] is leg.candidates[0] and not ask.preferred and ask.bond is None
         for each in left:
-            if not each.clear:
+            standing = each.standing
+            if not standing.well or standing.ceiling.limit is not None or standing.headroom is not None or each.bounded:
                 break
+            if simply:
+                return each
         else:
             return _picked(leg, left, ask, draw, commit)
+        if simply and not refused(left[0], ask, SOFT):
+            return left[0]
         well = [each for each in left if not refused(each, ask, SOFT)]
         if well:
             return _picked(leg, well if len(well) == len(left) else spared(left, well, ask), ask, draw, commit)

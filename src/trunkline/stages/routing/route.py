@@ -35,28 +35,18 @@ class Named(Protocol):
 class Candidate:
     """A target on a leg, with what the configuration says of it there and what is known of it."""
 
-    __slots__ = ("_prices", "condition", "credit", "name", "row", "standing", "target")
+    __slots__ = ("_prices", "bounded", "condition", "credit", "name", "row", "standing", "target")
 
     def __init__(self, target: Named, row: TargetSettings, standing: Standing, prices: Prices) -> None:
         self.target = target
         self.name = target.name
         self.row = row
         self.standing = standing
+        self.bounded = row.max_concurrency is not None
         self.condition = Condition(row.when) if row.when is not None else None
         self.credit = 0.0
         """Of smooth weighted round robin."""
         self._prices = prices
-
-    @property
-    def clear(self) -> bool:
-        """Nothing can speak against giving it a call: it is in good health, and nothing bounds it."""
-        standing = self.standing
-        return (
-            standing.well
-            and standing.ceiling.limit is None
-            and standing.headroom is None
-            and self.row.max_concurrency is None
-        )
 
     @property
     def ability(self) -> Ability:
