@@ -6,6 +6,7 @@ import asyncio
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from trunkline.core.limit import Grant, Want, Window
 from trunkline.policy.quota import FIXED, NOW, ROLLING, bucket_at
@@ -48,11 +49,15 @@ class Cluster:
             self.redis.seed("k", self.want.window, {bucket_at(self.want.window, START // 1_000_000): self.owed})
             self.owed = 0
 
+    def told(self, grant: Grant) -> Grant:
+        """With its bucket, as Redis tells it."""
+        return structs.replace(grant, buckets=[bucket_at(self.want.window, grant.at)])
+
     async def take(self, alone: Alone, amount: int) -> None:
         if self.up:
             answer = await self.redis.take((self.want,), (amount,), 1000)
             if isinstance(answer, Grant):
-                alone.heard(answer)
+                alone.heard(self.told(answer))
         else:
             answer = await alone.take(f"{self.admitted}", (self.want,), (amount,), 1000)
             self.owed += amount if isinstance(answer, Grant) else 0
@@ -81,7 +86,7 @@ async def test_what_all_have_heard_of_is_not_exceeded_at_all() -> None:
     heard = await cluster.redis.take((cluster.want,), (0,), 1000)
     assert isinstance(heard, Grant)
     for each in cluster.alone:
-        each.heard(heard)
+        each.heard(cluster.told(heard))
     await cluster.step("fail", 0, 0)
     for _ in range(100):
         for process in range(PROCESSES):

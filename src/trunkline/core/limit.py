@@ -64,12 +64,12 @@ class Want(Struct, frozen=True):
 
 
 class Grant(Struct):
-    """What was taken. `buckets[i]` and `totals[i]` belong to `wants[i]`."""
+    """What was taken. `amounts[i]`, `buckets[i]` and `totals[i]` belong to `wants[i]`."""
 
     wants: tuple[Want, ...]
     amounts: Sequence[int]
     buckets: Sequence[int]
-    """Into which each amount went."""
+    """Into which each amount went: that of the moment `at`. A store that has no use for them names none."""
     totals: Sequence[int]
     """Of each counter in its window, this grant included."""
     at: int

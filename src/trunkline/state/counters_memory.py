@@ -33,20 +33,25 @@ _NEVER = 1 << 62
 
 
 class Tally:
-    """One counter: what each living bucket holds, and their sum."""
+    """One counter: the sum of its living buckets, and what those hold that are over."""
 
-    __slots__ = ("before", "held", "present", "total", "until", "window")
+    __slots__ = ("before", "present", "since", "total", "until", "window")
 
     def __init__(self, window: Window) -> None:
         self.window = window
         self.before: dict[int, int] = {}
-        """Buckets that still count and are not the present one, the oldest first."""
-        self.held = 0
-        """In the present one."""
+        """Buckets that still count and are not the present one, the oldest first. That one holds the rest."""
         self.total = 0
         self.present = 0
+        self.since = 0
+        """When `present` began, milliseconds since the epoch."""
         self.until = 0 if window.width else _NEVER
-        """When `present` ends, milliseconds since the epoch."""
+        """When it ends."""
+
+    @property
+    def held(self) -> int:
+        """In the present bucket."""
+        return self.total - sum(self.before.values())
 
     def turn(self, now: int) -> None:
         """The present bucket is over: forget those that no longer count."""
@@ -54,9 +59,9 @@ class Tally:
         present = bucket_at(window, now)
         if present != self.present:
             before[self.present] = self.held
-            self.held = before.pop(present, 0)
+            before.pop(present, None)
             self.present = present
-        self.until = start_of(window, present + 1)
+        self.since, self.until = start_of(window, present), start_of(window, present + 1)
         dead = []
         for bucket in before:
             if lives(window, bucket, present):
@@ -65,13 +70,12 @@ class Tally:
         for bucket in dead:
             self.total -= before.pop(bucket)
 
-    def correct(self, bucket: int, change: int) -> None:
-        """Of a bucket that no longer counts, nothing is changed."""
-        if bucket == self.present:
-            self.held += change
-        elif bucket in self.before:
+    def correct(self, at: int, change: int) -> None:
+        """What was taken at that time. Where it no longer counts, nothing is changed."""
+        bucket = bucket_at(self.window, at)
+        if bucket in self.before:
             self.before[bucket] += change
-        else:
+        elif bucket != self.present:
             return
         self.total += change
 
@@ -87,9 +91,14 @@ class Tally:
 
 
 class Held(Grant):
-    """A grant that knows its tallies. One that has been forgotten meanwhile held nothing any more."""
+    """A grant that knows its tallies. One that has been forgotten meanwhile held nothing any more. It names no buckets:
+    they are those of its moment."""
 
     tallies: Sequence[Tally] = ()
+
+
+_Set = tuple[tuple[Want, ...], list[Tally], list[int]]
+"""The wants of a kind of call, the tally of each, and what each must not exceed."""
 
 
 class MemoryCounters:
@@ -100,8 +109,8 @@ class MemoryCounters:
         self._clock = clock
         self._now = 0
         self._tallies: dict[str, Tally] = {}
-        self._sets: dict[int, tuple[tuple[Want, ...], list[Tally]]] = {}
-        """The tallies of wants that were met lately, by these wants' identity."""
+        self._sets: dict[int, _Set] = {}
+        """By the identity of the wants that were met lately."""
         self._leases: dict[int, dict[int, Held]] = {}
         """By the moment in which they end, and there by identity."""
         self._tidy_at = 0
@@ -120,32 +129,31 @@ class MemoryCounters:
         if now >= self._tidy_at:
             self._tidy(now)
         known = self._sets.get(id(wants))
-        tallies = known[1] if known is not None and known[0] is wants else self._tallies_of(wants)
-        if tallies is None:
-            return self._full(wants, amounts, now)
-        buckets: list[int] = []
+        if known is None or known[0] is not wants:
+            known = self._set_of(wants)
+            if known is None:
+                return self._full(wants, amounts, now)
+        _, tallies, bounds = known
         totals: list[int] = []
-        for tally, want, amount in zip(tallies, wants, amounts, strict=True):
+        for tally, most, amount in zip(tallies, bounds, amounts, strict=True):
             if now >= tally.until:
                 tally.turn(now)
             total = tally.total + amount
-            if total > want.most and not want.soft:
+            if total > most:
                 for taken, held in zip(tallies[: len(totals)], amounts, strict=False):
-                    taken.correct(taken.present, -held)
+                    taken.total -= held
                 return self._refuse(wants, amounts, now)
-            tally.held += amount
             tally.total = total
-            buckets.append(tally.present)
             totals.append(total)
-        grant = Held(wants, amounts, buckets, totals, now, lease_end(now, lease), tallies=tallies)
+        grant = Held(wants, amounts, (), totals, now, lease_end(now, lease), tallies=tallies)
         slot = self._leases.get(grant.expires)
         if slot is None:
             slot = self._leases[grant.expires] = {}
         slot[id(grant)] = grant
         return grant
 
-    def _tallies_of(self, wants: tuple[Want, ...]) -> list[Tally] | None:
-        """Those of all wants, made where there are none. None where there are too many."""
+    def _set_of(self, wants: tuple[Want, ...]) -> _Set | None:
+        """With tallies that are made where there are none. None where there are too many."""
         tallies = []
         for want in wants:
             tally = self._tallies.get(want.counter)
@@ -156,22 +164,21 @@ class MemoryCounters:
             tallies.append(tally)
         if len(self._sets) >= MAX_SETS:
             self._sets.clear()
-        self._sets[id(wants)] = wants, tallies
-        return tallies
+        known = self._sets[id(wants)] = wants, tallies, [_NEVER if want.soft else want.most for want in wants]
+        return known
 
     def settle(self, grant: Grant, used: Sequence[int]) -> None:
         assert isinstance(grant, Held)
         counted = grant.amounts
         if not self._let_go(grant):
             counted = [amount if want.kept else 0 for want, amount in zip(grant.wants, counted, strict=True)]
-        for tally, bucket, amount, real in zip(grant.tallies, grant.buckets, counted, used, strict=True):
-            if real == amount:
-                continue
-            if bucket == tally.present:  # as in nearly all cases: a step less than `correct` takes
-                tally.held += real - amount
-                tally.total += real - amount
-            else:
-                tally.correct(bucket, real - amount)
+        at = grant.at
+        for tally, amount, real in zip(grant.tallies, counted, used, strict=True):
+            if real != amount:
+                if at >= tally.since:
+                    tally.total += real - amount
+                else:
+                    tally.correct(at, real - amount)
 
     def renew(self, grant: Grant, lease: int) -> None:
         assert isinstance(grant, Held)
@@ -191,7 +198,7 @@ class MemoryCounters:
         tally.turn(now)
         living = {bucket: amount for bucket, amount in held.items() if lives(window, bucket, tally.present)}
         tally.total += sum(living.values())
-        tally.held += living.pop(tally.present, 0)
+        living.pop(tally.present, None)
         for bucket, amount in living.items():
             tally.before[bucket] = tally.before.get(bucket, 0) + amount
         tally.before = dict(sorted(tally.before.items()))
@@ -263,6 +270,6 @@ class MemoryCounters:
 
     def _give_back(self, grant: Held) -> None:
         self._let_go(grant)
-        for tally, want, amount, bucket in zip(grant.tallies, grant.wants, grant.amounts, grant.buckets, strict=True):
+        for tally, want, amount in zip(grant.tallies, grant.wants, grant.amounts, strict=True):
             if not want.kept:
-                tally.correct(bucket, -amount)
+                tally.correct(grant.at, -amount)

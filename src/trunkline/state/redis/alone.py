@@ -75,7 +75,8 @@ class Alone:
             return structs.replace(answer, want=want, wait=wait)
         self.admitted += 1
         self._mine[id] = answer
-        return structs.replace(answer, wants=wants, id=id)
+        buckets = [bucket_at(want.window, answer.at) for want in wants]
+        return structs.replace(answer, wants=wants, buckets=buckets, id=id)
 
     def settle(self, grant: Grant, used: Sequence[int]) -> None:
         """For our own counters: this grant has ended, wherever it came from."""
