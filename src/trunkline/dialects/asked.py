@@ -12,6 +12,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -101,13 +102,14 @@ _LIMITS: dict[tuple[str, str], Callable[[_Body], list[Any]]] = {
 """By the dialect's name and, for InvokeModel, whose body it is. Of bodies that are not read nothing is believed."""
 
 
-_PLAIN: dict[str, tuple[tuple[str, bytes], ...]] = {
-    "openai_chat": (("common", b'"max_tokens"'), ("chat", b'"max_completion_tokens"')),
-    "openai_completions": (("common", b'"max_tokens"'),),
-    "openai_responses": (("responses", b'"max_output_tokens"'),),
-    "anthropic": (("common", b'"max_tokens"'),),
+_COMMON = attrgetter("common"), b'"max_tokens"', False
+_PLAIN: dict[str, tuple[tuple[Callable[[_Body], Any], bytes, bool], ...]] = {
+    "openai_chat": (_COMMON, (attrgetter("chat"), b'"max_completion_tokens"', True)),
+    "openai_completions": (_COMMON,),
+    "openai_responses": ((attrgetter("responses"), b'"max_output_tokens"', True),),
+    "anthropic": (_COMMON,),
 }
-"""The fields that say it by themselves, and how they stand in a body."""
+"""The fields that say it by themselves, how they stand in a body, and whether that is the newer name."""
 
 
 def asked(body: bytes, dialect: str, maker: str = "") -> Asked:
@@ -115,10 +117,10 @@ def asked(body: bytes, dialect: str, maker: str = "") -> Asked:
     try:
         seen = _decode(body)
         if astuple(seen).count(UNSET) == _FIELDS - 1:  # one of them is there, as in nearly all
-            for attribute, name in _PLAIN.get(dialect, ()):
-                value = getattr(seen, attribute)
+            for said, name, newer in _PLAIN.get(dialect, ()):
+                value = said(seen)
                 if type(value) is int and body.count(name) == 1:
-                    return Asked(value if 0 < value < _MOST else None, 1, attribute != "common", True)
+                    return Asked(value if 0 < value < _MOST else None, 1, newer, True)
         if _repeats(body):
             seen = _repeated(body)
     except (ValueError, RecursionError):

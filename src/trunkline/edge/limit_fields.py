@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from trunkline.core.call import Headers
 from trunkline.core.errors import BudgetExceeded, LimitExceeded
-from trunkline.core.limit import Dimension, Grant, Standing, Want
+from trunkline.core.limit import MOST, Dimension, Grant, Standing, Want
 from trunkline.dialects.base import Dialect
 from trunkline.edge.printable import printable
 from trunkline.policy.quota import reset_of
@@ -28,6 +28,8 @@ from trunkline.policy.rules import shown
 LONGEST_RETRY = 60.0
 """Seconds: OpenAI's and Anthropic's SDKs wait no longer than that of themselves, and would come again in vain."""
 MAX_LAYOUTS = 10_000
+_MOST = MOST + 1
+"""More than is left of any limit."""
 
 _KINDS: dict[Dimension, str] = {
     "requests": "requests", "tokens": "tokens", "input_tokens": "input-tokens", "output_tokens": "output-tokens",
@@ -79,12 +81,8 @@ _FAMILIES: dict[str, Callable[[Want], Tell]] = {
 }
 
 
-class _Row(Struct, frozen=True):
-    """The limits of one kind: their places in a grant, and how each is told."""
-
-    first: int
-    others: tuple[int, ...]
-    tell: dict[int, Tell]
+_Row = tuple[tuple[int, int, Tell], ...]
+"""The limits of one kind: of each its place in a grant, the most, and how it is told."""
 
 
 class _Layout(Struct, frozen=True):
@@ -111,12 +109,12 @@ def limit_fields(grant: Grant, dialect: Dialect) -> Headers:
     totals = grant.totals
     fields: Headers = []
     for row in layout.rows:
-        at = row.first
-        left = wants[at].most - totals[at]
-        for other in row.others:
-            if wants[other].most - totals[other] < left:
-                at, left = other, wants[other].most - totals[other]
-        fields += row.tell[at](left if left > 0 else 0, grant.at)
+        least = _MOST
+        for at, most, each in row:
+            left = most - totals[at]
+            if left < least:
+                least, tell = left, each
+        fields += tell(least if least > 0 else 0, grant.at)
     for at, most, name in layout.soft:
         if totals[at] > most:
             fields.append((_WARNING, name))
@@ -129,7 +127,7 @@ def _laid_out(wants: tuple[Want, ...], dialect: Dialect) -> _Layout:
     for dimension in _KINDS:
         places = [at for at, want in enumerate(wants) if want.dimension == dimension and not want.soft]
         if places:
-            rows.append(_Row(places[0], tuple(places[1:]), {at: family(wants[at]) for at in places}))
+            rows.append(tuple((at, wants[at].most, family(wants[at])) for at in places))
     soft = tuple((at, want.most, printable(shown(want))) for at, want in enumerate(wants) if want.soft)
     return _Layout(wants, tuple(rows), soft)
 

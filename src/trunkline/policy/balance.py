@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from hashlib import blake2b
 
 Pick = Callable[[Sequence[float], Sequence[float]], int]
-"""(ranks, numbers drawn from 0 to 1) to a position."""
+"""(ranks, numbers drawn from 0 up to, not including, 1) to a position."""
 
 NONE: tuple[float, ...] = ()
 
@@ -24,14 +24,10 @@ def first(ranks: Sequence[float], drawn: Sequence[float] = NONE) -> int:
 
 def two(ranks: Sequence[float], drawn: Sequence[float]) -> int:
     """The better of two different ones; of equals the one that was drawn first. Takes two numbers."""
-    last = len(ranks) - 1
-    one, other = int(drawn[0] * (last + 1)), int(drawn[1] * last)
-    if one > last:
-        one = last
+    count = len(ranks)
+    one, other = int(drawn[0] * count), int(drawn[1] * (count - 1))
     if other >= one:
         other += 1
-    if other > last:
-        other = last if one < last else last - 1
     return one if ranks[one] <= ranks[other] else other
 
 

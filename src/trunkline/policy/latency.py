@@ -70,9 +70,12 @@ class Latency:
         """What a further call is likely to wait, as a number to compare targets by: the lowest is best."""
         if not self.known:
             return COLD if pending == 0 else UNPROVEN + pending
-        age = min(now - self.first.at, self.passed * PASSED_OVER)
-        expected = self.first.value + TYPICAL_OUTPUT * self.pace.value
-        return expected * exp(-age / DECAY) * (pending + 1) if age > 0.0 else expected * (pending + 1)
+        expected = (self.first.value + TYPICAL_OUTPUT * self.pace.value) * (pending + 1)
+        passed = self.passed
+        if not passed:
+            return expected
+        age = min(now - self.first.at, passed * PASSED_OVER)
+        return expected * exp(-age / DECAY) if age > 0.0 else expected
 
     def observe(self, outcome: Outcome, now: float) -> None:
         """An attempt has ended."""

@@ -151,7 +151,8 @@ class PriceList:
             return 0
         if self._library is None:
             return None
-        priced, _ = self._priced(price_model, int(at // _DAY))
+        day = int(at // _DAY)
+        priced, _ = self._known.get((price_model, day)) or self._priced(price_model, day)
         return priced.ceiling(input, output) if priced is not None else None
 
     def _priced(self, price_model: str, day: int) -> tuple[Priced | None, str]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
+from operator import attrgetter
 
 from trunkline.core.limit import Grant, Refusal, Want, Window
 from trunkline.policy.quota import LEASE_STEP, bucket_at, lease_end, lives, opening, start_of, tightest
@@ -30,6 +31,7 @@ MAX_LOOKED_AT = 500
 MAX_SETS = 4096
 """Kinds of calls whose tallies are kept at hand."""
 _NEVER = 1 << 62
+_TOTAL = attrgetter("total")
 
 
 class Tally:
@@ -90,15 +92,29 @@ class Tally:
         return not lives(self.window, self.present, bucket_at(self.window, now))
 
 
+class Set:
+    """The wants of a kind of call, the tally of each, what each must not exceed, and until when none of them turns."""
+
+    __slots__ = ("bounds", "tallies", "until", "wants")
+
+    def __init__(self, wants: tuple[Want, ...], tallies: list[Tally]) -> None:
+        self.wants = wants
+        self.tallies = tallies
+        self.bounds = [_NEVER if want.soft else want.most for want in wants]
+        self.until = 0
+
+    def turn(self, now: int) -> None:
+        for tally in self.tallies:
+            if now >= tally.until:
+                tally.turn(now)
+        self.until = min([tally.until for tally in self.tallies], default=_NEVER)
+
+
 class Held(Grant):
     """A grant that knows its tallies. One that has been forgotten meanwhile held nothing any more. It names no buckets:
     they are those of its moment."""
 
     tallies: Sequence[Tally] = ()
-
-
-_Set = tuple[tuple[Want, ...], list[Tally], list[int]]
-"""The wants of a kind of call, the tally of each, and what each must not exceed."""
 
 
 class MemoryCounters:
@@ -109,7 +125,7 @@ class MemoryCounters:
         self._clock = clock
         self._now = 0
         self._tallies: dict[str, Tally] = {}
-        self._sets: dict[int, _Set] = {}
+        self._sets: dict[int, Set] = {}
         """By the identity of the wants that were met lately."""
         self._leases: dict[int, dict[int, Held]] = {}
         """By the moment in which they end, and there by identity."""
@@ -128,31 +144,30 @@ class MemoryCounters:
         self._now = now
         if now >= self._tidy_at:
             self._tidy(now)
-        known = self._sets.get(id(wants))
-        if known is None or known[0] is not wants:
-            known = self._set_of(wants)
-            if known is None:
+        those = self._sets.get(id(wants))
+        if those is None or those.wants is not wants:
+            those = self._set_of(wants)
+            if those is None:
                 return self._full(wants, amounts, now)
-        _, tallies, bounds = known
-        totals: list[int] = []
-        for tally, most, amount in zip(tallies, bounds, amounts, strict=True):
-            if now >= tally.until:
-                tally.turn(now)
+        if now >= those.until:
+            those.turn(now)
+        tallies = those.tallies
+        for tally, most, amount in zip(tallies, those.bounds, amounts, strict=True):
             total = tally.total + amount
             if total > most:
-                for taken, held in zip(tallies[: len(totals)], amounts, strict=False):
+                for taken, held in zip(tallies[: tallies.index(tally)], amounts, strict=False):
                     taken.total -= held
                 return self._refuse(wants, amounts, now)
             tally.total = total
-            totals.append(total)
-        grant = Held(wants, amounts, (), totals, now, lease_end(now, lease), tallies=tallies)
-        slot = self._leases.get(grant.expires)
+        expires = lease_end(now, lease)
+        grant = Held(wants, amounts, (), list(map(_TOTAL, tallies)), now, expires, "", tallies)
+        slot = self._leases.get(expires)
         if slot is None:
-            slot = self._leases[grant.expires] = {}
+            slot = self._leases[expires] = {}
         slot[id(grant)] = grant
         return grant
 
-    def _set_of(self, wants: tuple[Want, ...]) -> _Set | None:
+    def _set_of(self, wants: tuple[Want, ...]) -> Set | None:
         """With tallies that are made where there are none. None where there are too many."""
         tallies = []
         for want in wants:
@@ -164,8 +179,8 @@ class MemoryCounters:
             tallies.append(tally)
         if len(self._sets) >= MAX_SETS:
             self._sets.clear()
-        known = self._sets[id(wants)] = wants, tallies, [_NEVER if want.soft else want.most for want in wants]
-        return known
+        those = self._sets[id(wants)] = Set(wants, tallies)
+        return those
 
     def settle(self, grant: Grant, used: Sequence[int]) -> None:
         assert isinstance(grant, Held)

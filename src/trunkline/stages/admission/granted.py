@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from operator import gt
 from typing import Protocol
 
 from trunkline.core.call import Entry
@@ -69,10 +70,8 @@ class Granted:
             used = plan.used((1, prompt, answer, prompt + answer, entry.cost or 0, 0, 0))
             if not usage.estimated:
                 plan.expectation.learn(self._size, prompt, answer)
-        for at in plan.bounded:
-            if used[at] > self.grant.amounts[at]:
-                keeper.overruns += self._exceeded(used)
-                break
+        if plan.bounded and any(map(gt, plan.certain(used), plan.certain(self.grant.amounts))):
+            keeper.overruns += self._exceeded(used)
         if self._more:
             used = self._shared(used)
         keeper.counters.settle(self.grant, used)

@@ -33,7 +33,7 @@ TIMELESS = frozenset({"minute", "rolling minute", "now"})
 
 Resolve = Callable[[str], Sequence[Target]]
 Names = tuple[str, ...]
-Pick = Callable[[tuple[int, ...]], tuple[int, ...]]
+Pick = Callable[[Sequence[int]], tuple[int, ...]]
 
 
 class Plan(Struct, frozen=True):
@@ -49,6 +49,8 @@ class Plan(Struct, frozen=True):
     """Tokens or money are limited."""
     bounded: tuple[int, ...]
     """The places of the wants that take the most that a call can use: they must not be exceeded."""
+    certain: Pick
+    """Of an amount for each want, what is these wants'."""
     priced: bool
     lasting: bool
     """A window is long enough to reach back behind the start of this process."""
@@ -116,6 +118,7 @@ class Planner:
         wants = tuple(want for want, _ in found.values())
         dimensions = [DIMENSIONS.index(want.dimension) for want in wants]
         exact = tuple(rule.exact for _, rule in found.values())
+        bounded = tuple(at for at, most in enumerate(exact) if most)
         lasting = any(want.window.name not in TIMELESS for want in wants)
         extra = tuple(at for at, want in enumerate(wants) if want.dimension in _MEASURED)
         return Plan(
@@ -124,7 +127,8 @@ class Planner:
             used=_pick(dimensions),
             taken=_pick([at + MOST * most for at, most in zip(dimensions, exact, strict=True)]),
             counted=bool(extra),
-            bounded=tuple(at for at, most in enumerate(exact) if most),
+            bounded=bounded,
+            certain=_pick(bounded),
             priced=_COST in dimensions,
             lasting=lasting,
             waits=lasting or _COST in dimensions,
@@ -185,7 +189,7 @@ class Planner:
         return list({want.counter: want for want, _ in self._of(scope, value, shown, models, key)}.values())
 
 
-def _pick(places: list[int]) -> Pick:
+def _pick(places: Sequence[int]) -> Pick:
     if len(places) > 1:
         return itemgetter(*places)
     return lambda every: tuple(every[at] for at in places)

@@ -90,7 +90,7 @@ def choose(legs: Sequence[Leg], ask: Ask, draw: Draw, commit: bool = True) -> Ca
         left = leg.candidates if free else [each for each in leg.candidates if not refused(each, ask, FILTERS)]
         if not left:
             continue
-        simply = leg.plain and left[0] is leg.candidates[0] and not ask.preferred and ask.bond is None
+        simply = leg.plain and ask.bond is None and not ask.preferred and left[0] is leg.candidates[0]
         for each in left:
             standing = each.standing
             if not standing.well or standing.ceiling.limit is not None or standing.headroom is not None or each.bounded:
@@ -120,7 +120,7 @@ def _picked(leg: Leg, candidates: Sequence[Candidate], ask: Ask, draw: Draw, com
     """One of these. What it was compared by is written down, and who of the leg was passed over."""
     everybody = candidates
     steps: list[Step] = []
-    if leg.tiered and len(candidates) > 1:
+    if leg.tiered:
         tier = min(candidate.row.tier for candidate in candidates)
         candidates = [candidate for candidate in candidates if candidate.row.tier == tier]
     chosen = _known(everybody, ask, steps) if ask.preferred else None
