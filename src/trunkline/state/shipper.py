@@ -13,6 +13,7 @@ would block all behind it: it is set aside in a file, and said.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import threading
@@ -44,6 +45,9 @@ BUSY_TIMEOUT = 0.25
 """Seconds to wait for a database lock: short, because the thread has other jobs and comes back by itself."""
 SILENT = 5.0
 """Seconds without getting on after which a job is said to wait in vain."""
+NICER = 3
+"""By how much the thread's niceness is above the program's: it gets half of what the loop gets where both want all. Not
+more, for the loop may wait for a lock that it holds."""
 REJECTED = "rejected.txt"
 """In the journal's directory: entries that could not be stored, one a line."""
 MAX_REJECTED = 16 * 1024 * 1024
@@ -90,6 +94,17 @@ class _Job:
         self.error = error
         self.due = now + min(self.settings.poll * 2 ** min(self.failures, 16), self.settings.max_backoff)
         self.failures += 1
+
+
+def _stand_back() -> None:
+    """Let the event loop go before this thread. While it waits for the interpreter's lock it is woken whenever the loop
+    lets go of that, which is several times a call; a thread of the class for batches does not push others aside when it
+    is woken (sched(7)). That saves a busy gateway on one core a tenth of its time. Where the system knows no such
+    class, or forbids it, all goes on without."""
+    with contextlib.suppress(AttributeError, OSError):
+        own = threading.get_native_id()
+        os.sched_setscheduler(own, os.SCHED_BATCH, os.sched_param(0))
+        os.setpriority(os.PRIO_PROCESS, own, os.getpriority(os.PRIO_PROCESS, own) + NICER)
 
 
 class Shipper:
@@ -189,6 +204,7 @@ class Shipper:
         }
 
     def _run(self) -> None:
+        _stand_back()
         while not self._stopping.is_set():
             for job in self._jobs:
                 self._attempt_if_due(job)
