@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from trunkline.policy.balance import first, spread, two, within
 
 RANKS = st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=12)
-DRAWN = st.tuples(st.floats(0, 1), st.floats(0, 1))
+DRAWN = st.tuples(st.floats(0, 1, exclude_max=True), st.floats(0, 1, exclude_max=True))
 
 
 @given(RANKS)

@@ -98,7 +98,7 @@ async def test_counters_that_are_empty_are_forgotten() -> None:
         clock.now += 60_000
         await counters.read([])
     assert not counters._tallies
-    assert not counters._leases
+    assert not counters._held
 
 
 async def test_there_is_a_bound_to_how_many_there_are(monkeypatch) -> None:  # type: ignore[no-untyped-def]

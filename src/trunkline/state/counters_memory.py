@@ -1,8 +1,8 @@
 """Counters in the memory of one process: exact, because nothing comes between two steps of one event loop.
 
 A call costs a dictionary look-up and an addition for each limit, twice. What it must not cost is time that grows with
-what is counted: a tally keeps its sum, and forgets its dead buckets when the present one changes; leases lie in slots
-of a second, so that those that have ended are found without a look at the others.
+what is counted: a tally keeps its sum, and forgets its dead buckets when the present one changes. Leases are looked
+through once a second: there are as many as calls in work.
 
 What is here dies with the process. For windows of an hour and longer the ledger remembers: see `seed`.
 """
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from itertools import islice
 from operator import attrgetter
 
 from trunkline.core.limit import Grant, Refusal, Want, Window
@@ -127,8 +126,8 @@ class MemoryCounters:
         self._tallies: dict[str, Tally] = {}
         self._sets: dict[int, Set] = {}
         """By the identity of the wants that were met lately."""
-        self._leases: dict[int, dict[int, Held]] = {}
-        """By the moment in which they end, and there by identity."""
+        self._held: dict[int, Held] = {}
+        """What has been granted and not settled, by identity."""
         self._tidy_at = 0
         self._waiting: list[str] = []
         """Counters that are yet to be looked at, whether they can be forgotten."""
@@ -159,12 +158,8 @@ class MemoryCounters:
                     taken.total -= held
                 return self._refuse(wants, amounts, now)
             tally.total = total
-        expires = lease_end(now, lease)
-        grant = Held(wants, amounts, (), list(map(_TOTAL, tallies)), now, expires, "", tallies)
-        slot = self._leases.get(expires)
-        if slot is None:
-            slot = self._leases[expires] = {}
-        slot[id(grant)] = grant
+        grant = Held(wants, amounts, (), list(map(_TOTAL, tallies)), now, lease_end(now, lease), "", tallies)
+        self._held[id(grant)] = grant
         return grant
 
     def _set_of(self, wants: tuple[Want, ...]) -> Set | None:
@@ -185,7 +180,7 @@ class MemoryCounters:
     def settle(self, grant: Grant, used: Sequence[int]) -> None:
         assert isinstance(grant, Held)
         counted = grant.amounts
-        if not self._let_go(grant):
+        if self._held.pop(id(grant), None) is None:
             counted = [amount if want.kept else 0 for want, amount in zip(grant.wants, counted, strict=True)]
         at = grant.at
         for tally, amount, real in zip(grant.tallies, counted, used, strict=True):
@@ -197,9 +192,8 @@ class MemoryCounters:
 
     def renew(self, grant: Grant, lease: int) -> None:
         assert isinstance(grant, Held)
-        if self._let_go(grant):
+        if id(grant) in self._held:
             grant.expires = lease_end(max(self._now, self._clock() // 1_000_000), lease)
-            self._leases.setdefault(grant.expires, {})[id(grant)] = grant
 
     async def read(self, counters: Sequence[tuple[str, Window]]) -> list[int]:
         self._now = now = max(self._now, self._clock() // 1_000_000)
@@ -253,28 +247,15 @@ class MemoryCounters:
 
     # ── Leases ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _let_go(self, grant: Grant) -> bool:
-        """Whether it was still held."""
-        slot = self._leases.get(grant.expires)
-        if slot is None or slot.pop(id(grant), None) is None:
-            return False
-        if not slot:
-            del self._leases[grant.expires]
-        return True
-
     def _tidy(self, now: int) -> None:
         """Give back what leases held that have ended, and forget counters that are empty. Once a second: leases end on
         whole seconds."""
         self._tidy_at = now - now % LEASE_STEP + LEASE_STEP
-        left = MAX_ENDED
-        for end in sorted(end for end in self._leases if end <= now):
-            slot = self._leases[end]
-            for grant in list(islice(slot.values(), left)):
-                left -= 1
-                self._give_back(grant)
-            if left == 0:
-                self._tidy_at = now  # the next call goes on with it
-                break
+        ended = sorted([grant for grant in self._held.values() if grant.expires <= now], key=lambda each: each.expires)
+        if len(ended) > MAX_ENDED:
+            self._tidy_at = now  # the next call goes on with it
+        for grant in ended[:MAX_ENDED]:
+            self._give_back(grant)
         if not self._waiting:
             self._waiting = list(self._tallies)
         looked_at, self._waiting = self._waiting[-MAX_LOOKED_AT:], self._waiting[:-MAX_LOOKED_AT]
@@ -284,7 +265,7 @@ class MemoryCounters:
                 self._sets.clear()
 
     def _give_back(self, grant: Held) -> None:
-        self._let_go(grant)
+        del self._held[id(grant)]
         for tally, want, amount in zip(grant.tallies, grant.wants, grant.amounts, strict=True):
             if not want.kept:
                 tally.correct(grant.at, -amount)

@@ -68,7 +68,7 @@ class Granted:
         else:
             prompt, answer = usage.input, usage.output
             used = plan.used((1, prompt, answer, prompt + answer, entry.cost or 0, 0, 0))
-            if not usage.estimated:
+            if plan.counted and not usage.estimated:
                 plan.expectation.learn(self._size, prompt, answer)
         if plan.bounded and any(map(gt, plan.certain(used), plan.certain(self.grant.amounts))):
             keeper.overruns += self._exceeded(used)

@@ -192,7 +192,10 @@ class Planner:
 def _pick(places: Sequence[int]) -> Pick:
     if len(places) > 1:
         return itemgetter(*places)
-    return lambda every: tuple(every[at] for at in places)
+    if not places:
+        return lambda every: ()
+    (only,) = places
+    return lambda every: (every[only],)
 
 
 def own_rules(key: Key) -> list[Rule]:

@@ -133,9 +133,10 @@ def _picked(leg: Leg, candidates: Sequence[Candidate], ask: Ask, draw: Draw, com
         if commit:
             for took in leg.took:
                 took(candidates, chosen)
-    left_out = len(everybody) < len(leg.candidates)
-    if steps or left_out:
-        ask.call.choice = Choice(tuple(steps), _passed(leg, everybody, ask) if left_out else {})
+    if len(everybody) < len(leg.candidates):
+        ask.call.choice = Choice(tuple(steps), _passed(leg, everybody, ask))
+    elif steps:
+        ask.call.choice = Choice(tuple(steps))
     return chosen
 
 
@@ -181,14 +182,10 @@ def _best(leg: Leg, candidates: Sequence[Candidate], ask: Ask, draw: Draw, steps
         return candidates[0]
     name, strategy, _ = leg.deciding
     rank = strategy.rank
-    ranks: list[float] = []
-    named: dict[str, float] = {}
-    for candidate in candidates:
-        named[candidate.name] = seen = rank(candidate, ask)
-        ranks.append(seen)
+    named = {candidate.name: rank(candidate, ask) for candidate in candidates}
     drawn = (draw(), draw()) if strategy.draws else NONE
     steps.append(Step(name, named, 0.0, drawn))
-    return candidates[strategy.pick(ranks, drawn)]
+    return candidates[strategy.pick([*named.values()], drawn)]
 
 
 def _at_home(candidates: Sequence[Candidate], chosen: Candidate, bond: Bond, ask: Ask, steps: list[Step]) -> Candidate:
