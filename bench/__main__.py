@@ -24,7 +24,7 @@ from bench.rig import rig
     metavar="SUBJECT",
     help=f"Show where the time goes instead: {', '.join(SUBJECTS)}, chat:gemini, …",
 )
-@click.option("--peers", is_flag=True, help="Measure other gateways beside this one: installs them for the run.")
+@click.option("--peers", is_flag=True, help="Measure other gateways: alone, or beside what --only names.")
 def main(only: tuple[str, ...], seconds: float, rounds: int, subject: str | None, peers: bool) -> None:
     machine = facts()
     figures: list[Figure] = []
@@ -33,7 +33,9 @@ def main(only: tuple[str, ...], seconds: float, rounds: int, subject: str | None
             if subject is not None:
                 profile(stand, subject)
                 return
-            measures = {"peers": measure} if peers else {name: MEASURES[name] for name in only or MEASURES}
+            measures = {name: MEASURES[name] for name in only or (() if peers else MEASURES)}
+            if peers:
+                measures["peers"] = measure
             for name, run in measures.items():
                 click.echo(f"{name} …", err=True)
                 figures += run(stand)
