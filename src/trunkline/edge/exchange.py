@@ -24,9 +24,12 @@ log = logging.getLogger("trunkline.server")
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _STATUS_LINES = {
-    code: f"HTTP/1.1 {code} {HTTPStatus(code).phrase if code in set(HTTPStatus) else 'Unknown'}\r\n".encode()
+    code: f"HTTP/1.1 {code} {HTTPStatus(code).phrase if code in set(HTTPStatus) else 'Unknown'}".encode()
     for code in range(200, 600)
 }
+_FIELD = b": ".join
+"""Of a name and its value."""
+_LENGTH = b"\r\ncontent-length: "
 _DISCONNECT = {"type": "http.disconnect"}
 
 
@@ -46,7 +49,7 @@ class _Date:
         second = int(time.time())
         if second != self._second:
             self._second = second
-            self._line = f"date: {formatdate(second, usegmt=True)}\r\n".encode()
+            self._line = f"date: {formatdate(second, usegmt=True)}".encode()
         return self._line
 
 
@@ -150,23 +153,20 @@ class Exchange:
     def _start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         self.response_started = True
         self._expects = False
-        parts = [_STATUS_LINES[status], _date()]
-        self._chunked = self.scope["http_version"] != "1.0"
-        self._framed = self._chunked
-        for name, value in headers:
-            parts += (name, b": ", value, b"\r\n")
-            if name == b"content-length":
-                self._chunked, self._framed, self._left = False, True, int(value)
-        if not self.keep_alive:
-            parts.append(b"connection: close\r\n")
-        if self._chunked:
-            parts.append(b"transfer-encoding: chunked\r\n\r\n")
-        else:
-            parts.append(b"\r\n")
-        self._head = b"".join(parts)
-        lines = len(headers) + 3 + (not self.keep_alive) + self._chunked
-        if self._head.count(b"\n") != lines or self._head.count(b"\r") != lines:
+        head = b"\r\n".join((_STATUS_LINES[status], _date(), *map(_FIELD, headers)))
+        lines = head.count(b"\r\n")
+        if lines != len(headers) + 1 or head.count(b"\n") != lines or head.count(b"\r") != lines:
             raise ValueError("a header field holds a line break")
+        at = head.find(_LENGTH)
+        if at >= 0:
+            end = head.find(b"\r\n", at + 2)
+            self._chunked, self._framed = False, True
+            self._left = int(head[at + len(_LENGTH) : end if end >= 0 else None])
+        else:
+            self._chunked = self._framed = self.scope["http_version"] != "1.0"
+        if not self.keep_alive:
+            head += b"\r\nconnection: close"
+        self._head = head + (b"\r\ntransfer-encoding: chunked\r\n\r\n" if self._chunked else b"\r\n\r\n")
 
     def _continue(self, body: bytes, more: bool) -> None:
         head, self._head = self._head, b""
