@@ -161,25 +161,24 @@ class Admission:
         streams = 1 if peek is not None and peek.stream else 0
         if not plan.counted:
             return plan.taken((1, 0, 0, 0, 0, 1, streams))
-        body, operation, said = call.body, call.surface.operation, None
+        body, operation = call.body, call.surface.operation
         if b"\\" in body:
             body = spelt(body)
         prices = self._prices if plan.priced else None
         prompt = answer = cost = 0
-        bound = _FREE
+        most_input, most_output, most_cost, why = _NO_BOUND if operation in _UNMEASURED else _FREE
         if operation in _MEASURED:
+            said = None
             if operation != "embed":
                 said = asked(body, call.surface.dialect.name, peek.framing if peek is not None else "")
-            prompt, answer = plan.expectation.of(size, said.output if said is not None else 0)
-            prompt += files * TOKENS_PER_FILE
-            if said is not None:
+                prompt, answer = plan.expectation.of(size, said.output)
                 answer *= said.answers
+            else:
+                prompt, _ = plan.expectation.of(size, 0)
+            prompt += files * TOKENS_PER_FILE
             if plan.bounded:
-                bound = bound_of(call, body, plan.rooms, said, prices)
-        elif plan.bounded and operation in _UNMEASURED:
-            bound = _NO_BOUND
-        most_input, most_output, most_cost, why = bound
-        if why and self._settings.unpriced == "refuse":
+                most_input, most_output, most_cost, why = bound_of(call, body, plan.rooms, said, prices)
+        if why and plan.bounded and self._settings.unpriced == "refuse":
             raise CostUnknown(f"A budget applies to this call, and its cost cannot be known beforehand: {why}.")
         if prices is not None and plan.rooms and plan.soft:
             cost = prices.ceiling(plan.rooms[0].price_model, call.arrived, prompt, answer) or 0
