@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from operator import attrgetter
+from operator import add, attrgetter, gt
 
 from trunkline.core.limit import Grant, Refusal, Want, Window
 from trunkline.policy.quota import LEASE_STEP, bucket_at, lease_end, lives, opening, start_of, tightest
@@ -151,14 +151,12 @@ class MemoryCounters:
         if now >= those.until:
             those.turn(now)
         tallies = those.tallies
-        for tally, most, amount in zip(tallies, those.bounds, amounts, strict=True):
-            total = tally.total + amount
-            if total > most:
-                for taken, held in zip(tallies[: tallies.index(tally)], amounts, strict=False):
-                    taken.total -= held
-                return self._refuse(wants, amounts, now)
+        totals = list(map(add, map(_TOTAL, tallies), amounts))
+        if any(map(gt, totals, those.bounds)):
+            return self._refuse(wants, amounts, now)
+        for tally, total in zip(tallies, totals, strict=True):
             tally.total = total
-        grant = Held(wants, amounts, (), list(map(_TOTAL, tallies)), now, lease_end(now, lease), "", tallies)
+        grant = Held(wants, amounts, (), totals, now, lease_end(now, lease), "", tallies)
         self._held[id(grant)] = grant
         return grant
 
