@@ -82,17 +82,14 @@ _FAMILIES: dict[str, Callable[[Want], Tell]] = {
 
 
 _Row = tuple[tuple[int, int, Tell], ...]
-"""Limits, mostly of one kind: of each its place in a grant, the most, and how it is told."""
+"""The limits of one kind: of each its place in a grant, the most, and how it is told."""
 
 
 class _Layout(Struct, frozen=True):
     """What is told of the calls that have these wants."""
 
     wants: tuple[Want, ...]
-    single: _Row
-    """Of which there is but one of its kind."""
     rows: tuple[_Row, ...]
-    """The others."""
     soft: tuple[tuple[int, int, bytes], ...]
     """Soft limits: place, most, and for people."""
 
@@ -111,9 +108,6 @@ def limit_fields(grant: Grant, dialect: Dialect) -> Headers:
         layout = _layouts[id(wants), dialect.name] = _laid_out(wants, dialect)
     totals = grant.totals
     fields: Headers = []
-    for at, most, tell in layout.single:
-        left = most - totals[at]
-        fields += tell(left if left > 0 else 0, grant.at)
     for row in layout.rows:
         least = _MOST
         for at, most, each in row:
@@ -131,9 +125,8 @@ def _laid_out(wants: tuple[Want, ...], dialect: Dialect) -> _Layout:
     family = _FAMILIES.get(dialect.name, _standard)
     hard = [(at, want) for at, want in enumerate(wants) if not want.soft]
     rows = [tuple((at, want.most, family(want)) for at, want in hard if want.dimension == kind) for kind in _KINDS]
-    single = tuple(row[0] for row in rows if len(row) == 1)
     soft = tuple((at, want.most, printable(shown(want))) for at, want in enumerate(wants) if want.soft)
-    return _Layout(wants, single, tuple(row for row in rows if len(row) > 1), soft)
+    return _Layout(wants, tuple(filter(None, rows)), soft)
 
 
 def refusal_fields(error: LimitExceeded, dialect: Dialect) -> Headers:

@@ -64,6 +64,11 @@ class Brackets(Struct, frozen=True):
     def cost(self, usage: Usage) -> int:
         return self.rates[bisect_left(self.starts, usage.input)].cost(usage)
 
+    def ceiling(self, input: int, output: int) -> int:
+        """Nano-dollars that no call of at most so many tokens can exceed."""
+        dearest, answer = self.tops[bisect_left(self.starts, input)]
+        return -(-(input * dearest + output * answer) // _MILLION)
+
 
 def brackets(starts: tuple[int, ...], rates: tuple[Rates, ...]) -> Brackets:
     inputs = accumulate((each.dearest for each in rates), max)
@@ -88,12 +93,7 @@ class Priced(Struct, frozen=True):
 
     def ceiling(self, input: int, output: int) -> int:
         """Nano-dollars that no call of at most so many tokens can exceed."""
-        brackets = self.brackets
-        if brackets is None:
-            plain = self._dearest(input, output, 0)
-        else:
-            dearest, answer = brackets.tops[bisect_left(brackets.starts, input)]
-            plain = -(-(input * dearest + output * answer) // _MILLION)
+        plain = self.brackets.ceiling(input, output) if self.brackets is not None else self._dearest(input, output, 0)
         return max(plain, self._dearest(input, output, 1)) if self.sound else plain
 
     def _dearest(self, input: int, output: int, sound: int) -> int:
@@ -151,8 +151,7 @@ class PriceList:
             return 0
         if self._library is None:
             return None
-        day = int(at // _DAY)
-        priced, _ = self._known.get((price_model, day)) or self._priced(price_model, day)
+        priced, _ = self._priced(price_model, int(at // _DAY))
         return priced.ceiling(input, output) if priced is not None else None
 
     def _priced(self, price_model: str, day: int) -> tuple[Priced | None, str]:

@@ -93,7 +93,7 @@ class Admission:
         if not plan.wants:
             return proceed(call)
         size, take = len(call.body), self.counters.at_once
-        if take is None or size > LONG or self.patience.on or (plan.waits and not self._prepared):
+        if take is None or size > LONG or self.patience.on or not (self._prepared or self._ready(plan)):
             return self._admit(call, plan, proceed)
         self._hold(call, plan, take(plan.wants, self._amounts(call, plan, size, 0), LEASE), size)
         return proceed(call)
@@ -138,12 +138,17 @@ class Admission:
     async def _weighed(self, call: Call, plan: Plan) -> tuple[tuple[int, ...], int]:
         """What the call takes of each want, once it can be said, and bytes of the request without its files. Raises
         CostUnknown, Overloaded."""
-        if plan.waits and not self._prepared:
+        if not (self._prepared or self._ready(plan)):
             await self._prepare(plan)
         size, files = len(call.body), 0
-        if plan.counted and size > LONG:
+        if plan.counted:
             size, files = await asyncio.to_thread(weigh, call.body) if size > LARGE else weigh(call.body)
         return self._amounts(call, plan, size, files), size
+
+    @staticmethod
+    def _ready(plan: Plan) -> bool:
+        """Whether it depends on nothing that must be known before."""
+        return not (plan.priced or plan.lasting)
 
     async def _prepare(self, plan: Plan) -> None:
         """Wait until all is known that this plan depends on. Raises Overloaded."""

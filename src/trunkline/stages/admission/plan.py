@@ -54,8 +54,6 @@ class Plan(Struct, frozen=True):
     priced: bool
     lasting: bool
     """A window is long enough to reach back behind the start of this process."""
-    waits: bool
-    """For something that must be known before: prices, or what was used before this process."""
     soft: tuple[int, ...]
     """The places of the wants that only warn."""
     extra: tuple[int, ...]
@@ -119,7 +117,6 @@ class Planner:
         dimensions = [DIMENSIONS.index(want.dimension) for want in wants]
         exact = tuple(rule.exact for _, rule in found.values())
         bounded = tuple(at for at, most in enumerate(exact) if most)
-        lasting = any(want.window.name not in TIMELESS for want in wants)
         extra = tuple(at for at, want in enumerate(wants) if want.dimension in _MEASURED)
         return Plan(
             key=key,
@@ -130,8 +127,7 @@ class Planner:
             bounded=bounded,
             certain=_pick(bounded),
             priced=_COST in dimensions,
-            lasting=lasting,
-            waits=lasting or _COST in dimensions,
+            lasting=any(want.window.name not in TIMELESS for want in wants),
             extra=extra,
             extra_wants=tuple(wants[at] for at in extra),
             soft=tuple(at for at, want in enumerate(wants) if want.soft),

@@ -92,13 +92,9 @@ no bound, for the caller: then the others count what there is one for."""
 def bound_of(call: Call, body: bytes, rooms: tuple[Room, ...], asked: Asked | None, prices: Tariff | None) -> Bound:
     """`body`: the call's, as `spelt`. `asked`: what the request says of its answers, None where the operation makes no
     text; `prices`: None where money does not matter."""
-    peek, why, guess = call.peek, "", 0
-    if asked is not None and asked.alone and peek is not None and peek.plain and body is call.body:
-        text: int | None = len(body) + _UNSEEN + (call.follows.hidden if call.follows is not None else 0)
-    else:
-        text, why = _text(call, body)
-        if asked is not None and _PREDICTED in body:
-            guess = len(body)
+    alone = asked is not None and asked.alone
+    text, why = _text(call, body, alone)
+    guess = len(body) if not alone and asked is not None and _PREDICTED in body else 0
     most_input = most_output = most_cost = 0
     for room in rooms:
         size, length = room.input, _length(room, asked) if asked is not None else 0
@@ -128,12 +124,14 @@ _UNKNOWN = (
 _UNPRICED = "no price is known of {}"
 
 
-def _text(call: Call, body: bytes) -> tuple[int | None, str]:
-    """Tokens that the request can be, None where its bytes do not tell; and why there is no bound at all."""
+def _text(call: Call, body: bytes, alone: bool) -> tuple[int | None, str]:
+    """Tokens that the request can be, None where its bytes do not tell; and why there is no bound at all. `alone`: as
+    in `Asked`."""
     size = len(call.body) + _UNSEEN
     if call.follows is not None:
         size += call.follows.hidden
-    if call.peek is not None and call.peek.plain and body is call.body and _UNTYPED.search(body) is None:
+    plain = call.peek is not None and call.peek.plain and body is call.body
+    if plain and (alone or _UNTYPED.search(body) is None):
         return size, ""
     found = _SUSPECT.search(body)
     if found is None:
