@@ -153,3 +153,4 @@ def test_a_limit_is_suspected_only_where_it_is_too_much_for_some_target(body: by
     brief = Target(Ability(output=50))
     assert watch([brief, WHOLE]).suspects(body) is suspect
     assert not watch([brief]).suspects(body)
+    assert not watch([brief, Target(Ability(output=50))]).suspects(body)  # it is the same for both

@@ -25,8 +25,9 @@ MAX_ANSWERS = 10_000
 """Nobody makes more at once; a larger number is refused by whoever is asked."""
 
 
-class _Body(Struct):
-    """Fields are of any type, so that one that is wrong hides no other."""
+class Length(Struct):
+    """What a body says of it, and of what costs besides. Fields are of any type, so that one that is wrong hides no
+    other."""
 
     chat: Any = field(default=UNSET, name="max_completion_tokens")
     common: Any = field(default=UNSET, name="max_tokens")
@@ -47,7 +48,7 @@ class _Body(Struct):
     """From here on: what says nothing of the length, and costs."""
 
 
-_FIELDS = len(_Body.__struct_fields__)
+_FIELDS = len(Length.__struct_fields__)
 
 
 class Asked(Struct, frozen=True):
@@ -62,7 +63,7 @@ class Asked(Struct, frozen=True):
 
 
 _NOTHING = Asked()
-_decode = msgspec.json.Decoder(_Body).decode
+_decode = msgspec.json.Decoder(Length).decode
 _LENGTH = ("maxOutputTokens", "max_output_tokens")
 _COUNT = ("candidateCount", "candidate_count")
 _OWN = ("max_tokens", "maxTokens", "max_new_tokens", "max_completion_tokens")
@@ -77,11 +78,11 @@ def _in(config: Any, names: Iterable[str]) -> list[Any]:
     return [config.get(name) for name in names] if isinstance(config, dict) else []
 
 
-def _of_gemini(body: _Body) -> list[Any]:
+def _of_gemini(body: Length) -> list[Any]:
     return [*_in(body.gemini, _LENGTH), *_in(body.snake, _LENGTH)]
 
 
-def _of_converse(body: _Body) -> list[Any]:
+def _of_converse(body: Length) -> list[Any]:
     said = _in(body.converse, ("maxTokens",))
     if body.beside is not UNSET and _largest(said) is not None:
         inner = _in(body.beside, ("inferenceConfig",))
@@ -89,7 +90,7 @@ def _of_converse(body: _Body) -> list[Any]:
     return said
 
 
-_LIMITS: dict[tuple[str, str], Callable[[_Body], list[Any]]] = {
+_LIMITS: dict[tuple[str, str], Callable[[Length], list[Any]]] = {
     ("openai_chat", ""): lambda body: [body.chat, body.common],
     ("openai_completions", ""): lambda body: [body.common],
     ("openai_responses", ""): lambda body: [body.responses],
@@ -103,7 +104,7 @@ _LIMITS: dict[tuple[str, str], Callable[[_Body], list[Any]]] = {
 
 
 _COMMON = attrgetter("common"), b'"max_tokens"', False
-_PLAIN: dict[str, tuple[tuple[Callable[[_Body], Any], bytes, bool], ...]] = {
+_PLAIN: dict[str, tuple[tuple[Callable[[Length], Any], bytes, bool], ...]] = {
     "openai_chat": (_COMMON, (attrgetter("chat"), b'"max_completion_tokens"', True)),
     "openai_completions": (_COMMON,),
     "openai_responses": ((attrgetter("responses"), b'"max_output_tokens"', True),),
@@ -112,13 +113,14 @@ _PLAIN: dict[str, tuple[tuple[Callable[[_Body], Any], bytes, bool], ...]] = {
 """The fields that say it by themselves, how they stand in a body, and whether that is the newer name."""
 
 
-def asked(body: bytes, dialect: str, maker: str = "") -> Asked:
-    """What a request in this dialect says of the length and the number of its answers."""
+def asked(body: bytes, dialect: str, maker: str = "", said: object | None = None) -> Asked:
+    """What a request in this dialect says of the length and the number of its answers. `said`: a `Length` that somebody
+    has read of this body already."""
     try:
-        seen = _decode(body)
+        seen = said if isinstance(said, Length) else _decode(body)
         if astuple(seen).count(UNSET) == _FIELDS - 1:  # one of them is there, as in nearly all
-            for said, name, newer in _PLAIN.get(dialect, ()):
-                value = said(seen)
+            for told, name, newer in _PLAIN.get(dialect, ()):
+                value = told(seen)
                 if type(value) is int and body.count(name) == 1:
                     return Asked(value if 0 < value < _MOST else None, 1, newer, True)
         if _repeats(body):
@@ -164,9 +166,9 @@ def _repeats(body: bytes) -> bool:
     return len(names) > 1 and len({name.rstrip(b" \t\r\n:") for name in names}) < len(names)
 
 
-def _repeated(body: bytes) -> _Body:
+def _repeated(body: bytes) -> Length:
     """Read by the slower library, which tells what is there twice. Raises ValueError, RecursionError."""
-    return msgspec.convert(json.loads(body, object_pairs_hook=_merged), _Body)
+    return msgspec.convert(json.loads(body, object_pairs_hook=_merged), Length)
 
 
 def _merged(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -24,17 +24,19 @@ DEVIATIONS = 2.0
 class Expectation:
     """Of one model. Floats: this decides how much is reserved, never whether that fits."""
 
-    __slots__ = ("_output", "_rate", "_seen", "_spread")
+    __slots__ = ("_likely", "_output", "_rate", "_seen", "_spread")
 
     def __init__(self) -> None:
         self._seen = 0
         self._rate = TOKENS_PER_BYTE
         self._output = 0.0
         self._spread = 0.0
+        self._likely = FIRST_OUTPUT
+        """Tokens of an answer."""
 
     def of(self, size: int, most: int | None) -> tuple[int, int]:
         """Tokens of a request of so many bytes, and of an answer that may have at most so many (None: nobody says)."""
-        likely = FIRST_OUTPUT if self._seen < FIRST else int(self._output + DEVIATIONS * self._spread) + 1
+        likely = self._likely
         return int(size * self._rate) + 1, likely if most is None or likely < most else most
 
     def learn(self, size: int, input: int, output: int) -> None:
@@ -47,3 +49,5 @@ class Expectation:
             self._rate += share * (input / size - self._rate)
         self._spread += share * (abs(output - self._output) - self._spread) if self._seen > 1 else 0.0
         self._output += share * (output - self._output)
+        if self._seen >= FIRST:
+            self._likely = int(self._output + DEVIATIONS * self._spread) + 1

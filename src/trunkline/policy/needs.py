@@ -192,9 +192,11 @@ def watch(targets: Iterable[Able]) -> Watch:
     lacking = {need for ability in abilities for need in ability.lacks}
     signs = [sign for need in sorted(lacking) for sign in _SIGNS[need]]
     rooms = [ability.input for ability in abilities if ability.input is not None]
-    outputs = [ability.output for ability in abilities if ability.output is not None and len(abilities) > 1]
+    outputs = {ability.output for ability in abilities}
     size = min(rooms) * _BYTES_PER_TOKEN if rooms else None
-    return Watch(tuple(signs), size, min(outputs, default=None), b"" in signs)
+    # Where all are alike in this nobody can be preferred to another.
+    output = min((each for each in outputs if each is not None), default=None) if len(outputs) > 1 else None
+    return Watch(tuple(signs), size, output, b"" in signs)
 
 
 def choose(targets: Sequence[A], needs: Needs, waived: bool = False) -> tuple[Sequence[A], list[str]]:

@@ -76,28 +76,20 @@ def brackets(starts: tuple[int, ...], rates: tuple[Rates, ...]) -> Brackets:
     return Brackets(starts, rates, tuple(zip(inputs, outputs, strict=True)))
 
 
-class Priced(Struct, frozen=True):
-    """How a model's calls are priced."""
+class Exact(Struct, frozen=True):
+    """Asked of the library: right for all usage, and slow."""
 
-    exact: Callable[[Usage], int]
-    """By the library: right for all usage, and slow."""
-    brackets: Brackets | None = None
-    """The same for usage without sound, where rates by the token say it all."""
-    sound: bool = False
-    """Sound has a price of its own."""
+    price: Callable[[Usage], int]
 
     def cost(self, usage: Usage) -> int:
-        if self.brackets is None or (self.sound and (usage.input_audio or usage.output_audio)):
-            return self.exact(usage)
-        return self.brackets.cost(usage)
+        return self.price(usage)
 
     def ceiling(self, input: int, output: int) -> int:
-        """Nano-dollars that no call of at most so many tokens can exceed."""
-        plain = self.brackets.ceiling(input, output) if self.brackets is not None else self._dearest(input, output, 0)
-        return max(plain, self._dearest(input, output, 1)) if self.sound else plain
+        """As of `Brackets`."""
+        return self.dearest(input, output, 0)
 
-    def _dearest(self, input: int, output: int, sound: int) -> int:
-        """The same by the library. `sound`: 1 if all of it is, which is never cached."""
+    def dearest(self, input: int, output: int, sound: int) -> int:
+        """The same. `sound`: 1 if all of it is, which is never cached."""
         kinds = (0, 0, 0), (input, 0, 0), (0, input, 0), (0, input, input)
         used = [
             Usage(
@@ -111,7 +103,25 @@ class Priced(Struct, frozen=True):
             )
             for read, write, longer in kinds[: 1 if sound else None]
         ]
-        return 1 + max(map(self.exact, used))
+        return 1 + max(map(self.price, used))
+
+
+class Sounding(Struct, frozen=True):
+    """Sound has a price of its own, which the library knows."""
+
+    silent: Brackets
+    exact: Exact
+
+    def cost(self, usage: Usage) -> int:
+        return (self.exact if usage.input_audio or usage.output_audio else self.silent).cost(usage)
+
+    def ceiling(self, input: int, output: int) -> int:
+        """As of `Brackets`."""
+        return max(self.silent.ceiling(input, output), self.exact.dearest(input, output, 1))
+
+
+Pricing = Brackets | Exact | Sounding
+"""How a model's calls are priced."""
 
 
 class PriceList:
@@ -119,7 +129,8 @@ class PriceList:
 
     def __init__(self) -> None:
         self._library: Any = None
-        self._known: dict[tuple[str, int], tuple[Priced | None, str]] = {}
+        self._known: dict[tuple[str, int], tuple[Pricing | None, str]] = {}
+        """By model and day: how calls are priced, and the day."""
 
     def load(self) -> None:
         """Import the price list. Slow: for a background thread."""
@@ -136,11 +147,12 @@ class PriceList:
         """(nano-dollars, date of the price, ISO 8601), or None where the price is unknown or not loaded yet."""
         if entry.price_model is None or entry.usage is None or self._library is None:
             return None
-        priced, date = self._priced(entry.price_model, int(entry.at // _DAY))
-        if priced is None:
+        asked = entry.price_model, int(entry.at // _DAY)
+        pricing, date = self._known.get(asked) or self._look_up(*asked)
+        if pricing is None:
             return None
         try:
-            return priced.cost(entry.usage), date
+            return pricing.cost(entry.usage), date
         except ValueError:  # counts that contradict each other, as only a provider can send them
             return None
 
@@ -151,19 +163,17 @@ class PriceList:
             return 0
         if self._library is None:
             return None
-        priced, _ = self._priced(price_model, int(at // _DAY))
-        return priced.ceiling(input, output) if priced is not None else None
+        asked = price_model, int(at // _DAY)
+        pricing, _ = self._known.get(asked) or self._look_up(*asked)
+        return pricing.ceiling(input, output) if pricing is not None else None
 
-    def _priced(self, price_model: str, day: int) -> tuple[Priced | None, str]:
-        """How calls of this day are priced, and that day."""
-        known = self._known.get((price_model, day))
-        if known is None:
-            if len(self._known) >= MAX_RATES:
-                self._known.clear()
-            known = self._known[price_model, day] = self._look_up(price_model, day)
-        return known
+    def _look_up(self, price_model: str, day: int) -> tuple[Pricing | None, str]:
+        if len(self._known) >= MAX_RATES:
+            self._known.clear()
+        found = self._known[price_model, day] = self._read(price_model, day)
+        return found
 
-    def _look_up(self, price_model: str, day: int) -> tuple[Priced | None, str]:
+    def _read(self, price_model: str, day: int) -> tuple[Pricing | None, str]:
         provider, _, model = price_model.partition(":")
         when = datetime.fromtimestamp(day * _DAY + _DAY / 2, UTC)
         date = when.date().isoformat()
@@ -183,10 +193,10 @@ class PriceList:
 
         by_call = price(Usage()).total_price != 0  # as with models that search
         if by_call or isinstance(found.model.prices, list):  # the latter changes with the hour
-            return Priced(exact), date
+            return Exact(exact), date
         starts = _starts(found)
         by_size = brackets(starts, tuple(_rates(price, start + 1) for start in (0, *starts)))
-        return Priced(exact, by_size, _sounds(found)), date
+        return (Sounding(by_size, Exact(exact)) if _sounds(found) else by_size), date
 
     def _usage(self, usage: Usage) -> Any:
         return self._library.Usage(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from trunkline.core.call import NOWHERE, Addressed, Headers, Peek
 from trunkline.core.errors import GatewayError, UpstreamError
 from trunkline.core.reply import Flow
 from trunkline.core.request import Request
 from trunkline.dialects import openai_errors as errors
+from trunkline.dialects.asked import Length
 from trunkline.dialects.base import Dialect, Envelope, Quirks, Reader, Writer
 from trunkline.dialects.carried import marked
 from trunkline.dialects.fields import TYPED, Fields, decode_object, missing, raw_fields
@@ -26,11 +27,13 @@ class _StreamOptions(Struct):
     include_usage: bool | None = None
 
 
-class _Peek(Struct):
+class _Peek(Length):
+    """The length of the answer costs nothing where the body is read anyway."""
+
     model: str = ""
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
-    n: int | None = None
+    n: int | UnsetType | None = UNSET
     tools: msgspec.Raw = _NO_TOOLS
     reasoning_effort: str | None = None
 
@@ -46,18 +49,19 @@ class OpenAIChat(Dialect):
 
     def peek(self, body: bytes, addressed: Addressed = NOWHERE) -> Peek:
         try:
-            seen = _peek(body)
+            seen = said = _peek(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             top = Fields(decode_object(body))  # the slow way, for the sake of its error messages
             asked = top.inner("stream_options").get("include_usage", bool)
-            seen = _Peek("", top.get("stream", bool), _StreamOptions(asked), top.get("n", int))
-            seen.model = addressed.model or top.need("model", str)
+            seen = _Peek(stream=top.get("stream", bool), stream_options=_StreamOptions(asked), n=top.get("n", int))
+            seen.model, said = addressed.model or top.need("model", str), None
         model = addressed.model or seen.model or missing("model")
         options = seen.stream_options
         peek = Peek(model, bool(seen.stream), options is not None and bool(options.include_usage), seen.n or 1)
         peek.addressed = bool(addressed.model)
         peek.plain = TYPED not in body
         peek.tools, peek.effort = len(seen.tools) > len(_NO_TOOLS), seen.reasoning_effort
+        peek.said = said
         return peek
 
     def patch(self, body: bytes, model: str, peek: Peek, quirks: Quirks) -> bytes:

@@ -14,20 +14,19 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from trunkline.core.call import Call
-from trunkline.core.errors import CostUnknown, GatewayError, Overloaded
+from trunkline.core.errors import GatewayError, Overloaded
 from trunkline.core.limit import Grant, Refusal
 from trunkline.core.pipeline import Handler
 from trunkline.core.reply import Reply
 from trunkline.core.stores import Counters, Tariff
-from trunkline.dialects.asked import asked
-from trunkline.policy.estimate import LONG, TOKENS_PER_FILE, weigh
+from trunkline.policy.estimate import LONG, weigh
 from trunkline.policy.queue import QueueSettings
 from trunkline.policy.rules import shown
 from trunkline.stages.admission.granted import LEASE, Granted
+from trunkline.stages.admission.measure import measured, usual
 from trunkline.stages.admission.patience import Patience
 from trunkline.stages.admission.plan import Plan, Planner
 from trunkline.stages.admission.refused import refused
-from trunkline.stages.admission.room import Bound, bound_of, spelt
 from trunkline.stages.admission.seeding import Seeding
 from trunkline.stages.admission.settings import AdmissionSettings
 
@@ -43,13 +42,6 @@ LOOKING = 0.02
 """Seconds between looks whether they are there: in the first second of a process alone."""
 LARGE = 1024 * 1024
 """Bytes of a body that are weighed in a thread."""
-
-_MEASURED = frozenset({"generate", "complete", "embed"})
-"""Operations whose request says how much they use: all but the last say how long the answer may be."""
-_UNMEASURED = frozenset({"image", "speech", "transcribe"})
-"""Operations whose use is known afterwards, if at all."""
-_NO_BOUND: Bound = (0, 0, 0, "what this endpoint uses is known only afterwards")
-_FREE: Bound = (0, 0, 0, "")
 
 
 class Admission:
@@ -95,7 +87,8 @@ class Admission:
         size, take = len(call.body), self.counters.at_once
         if take is None or size > LONG or self.patience.on or not (self._prepared or self._ready(plan)):
             return self._admit(call, plan, proceed)
-        self._hold(call, plan, take(plan.wants, self._amounts(call, plan, size, 0), LEASE), size)
+        amounts = usual(call, plan, self._prices) or self._measured(call, plan, size, 0)
+        self._hold(call, plan, take(plan.wants, amounts, LEASE), size)
         return proceed(call)
 
     async def may_copy(self, call: Call, target: str) -> bool:
@@ -143,7 +136,10 @@ class Admission:
         size, files = len(call.body), 0
         if plan.counted:
             size, files = await asyncio.to_thread(weigh, call.body) if size > LARGE else weigh(call.body)
-        return self._amounts(call, plan, size, files), size
+        return self._measured(call, plan, size, files), size
+
+    def _measured(self, call: Call, plan: Plan, size: int, files: int) -> tuple[int, ...]:
+        return measured(call, plan, size, files, self._prices, self._settings.unpriced == "refuse")
 
     @staticmethod
     def _ready(plan: Plan) -> bool:
@@ -157,40 +153,6 @@ class Admission:
         if plan.lasting and not self._seeded():
             await _until(self._seeded, "what was used before the gateway's start")
         self._prepared = self._prices.loaded and self._seeded()
-
-    # ── How much ───────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def _amounts(self, call: Call, plan: Plan, size: int, files: int) -> tuple[int, ...]:
-        """What the call takes of each want. `size`: bytes of the request without its files. Raises CostUnknown."""
-        peek = call.peek
-        streams = 1 if peek is not None and peek.stream else 0
-        if not plan.counted:
-            return plan.taken((1, 0, 0, 0, 0, 1, streams))
-        body, operation = call.body, call.surface.operation
-        if b"\\" in body:
-            body = spelt(body)
-        prices = self._prices if plan.priced else None
-        prompt = answer = cost = 0
-        most_input, most_output, most_cost, why = _NO_BOUND if operation in _UNMEASURED else _FREE
-        if operation in _MEASURED:
-            said = None
-            if operation != "embed":
-                said = asked(body, call.surface.dialect.name, peek.framing if peek is not None else "")
-                prompt, answer = plan.expectation.of(size, said.output)
-                answer *= said.answers
-            else:
-                prompt, _ = plan.expectation.of(size, 0)
-            prompt += files * TOKENS_PER_FILE
-            if plan.bounded:
-                most_input, most_output, most_cost, why = bound_of(call, body, plan.rooms, said, prices)
-        if why and plan.bounded and self._settings.unpriced == "refuse":
-            raise CostUnknown(f"A budget applies to this call, and its cost cannot be known beforehand: {why}.")
-        if prices is not None and plan.rooms and plan.soft:
-            cost = prices.ceiling(plan.rooms[0].price_model, call.arrived, prompt, answer) or 0
-        return plan.taken((
-            1, prompt, answer, prompt + answer, cost, 1, streams,
-            1, most_input, most_output, most_input + most_output, most_cost,
-        ))  # fmt: skip
 
     # ── Afterwards ─────────────────────────────────────────────────────────────────────────────────────────────────
 

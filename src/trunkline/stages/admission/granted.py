@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from operator import gt
 from typing import Protocol
 
+from msgspec import Struct
+
 from trunkline.core.call import Entry
 from trunkline.core.limit import Grant
 from trunkline.core.stores import Counters
@@ -33,18 +35,16 @@ class Keeper(Protocol):
     patience: Patience
 
 
-class Granted:
-    """`core.limit.Allowance`. `size`: bytes of the request, as they count for what is expected of the next."""
+class Granted(Struct, eq=False):
+    """`core.limit.Allowance`."""
 
-    __slots__ = ("_keeper", "_more", "_plan", "_size", "grant")
-
-    def __init__(self, keeper: Keeper, plan: Plan, grant: Grant, size: int) -> None:
-        self._keeper = keeper
-        self._plan = plan
-        self._size = size
-        self._more: tuple[Grant, ...] = ()
-        """What was taken for attempts on top."""
-        self.grant = grant
+    _keeper: Keeper
+    _plan: Plan
+    grant: Grant
+    _size: int
+    """Bytes of the request, as they count for what is expected of the next."""
+    _more: tuple[Grant, ...] = ()
+    """What was taken for attempts on top."""
 
     async def extend(self) -> bool:
         plan = self._plan

@@ -61,6 +61,8 @@ class Plan(Struct, frozen=True):
     extra_wants: tuple[Want, ...]
     rooms: tuple[Room, ...]
     """What the targets of the model take and cost."""
+    room: Room | None
+    """The only one of these, where a call's use can be said by it in a step: nothing is priced that only warns."""
     expectation: Expectation
 
 
@@ -117,6 +119,8 @@ class Planner:
         dimensions = [DIMENSIONS.index(want.dimension) for want in wants]
         exact = tuple(rule.exact for _, rule in found.values())
         bounded = tuple(at for at, most in enumerate(exact) if most)
+        soft = tuple(at for at, want in enumerate(wants) if want.soft)
+        priced, rooms = _COST in dimensions, rooms_of(targets)
         extra = tuple(at for at, want in enumerate(wants) if want.dimension in _MEASURED)
         return Plan(
             key=key,
@@ -126,12 +130,13 @@ class Planner:
             counted=bool(extra),
             bounded=bounded,
             certain=_pick(bounded),
-            priced=_COST in dimensions,
+            priced=priced,
             lasting=any(want.window.name not in TIMELESS for want in wants),
             extra=extra,
             extra_wants=tuple(wants[at] for at in extra),
-            soft=tuple(at for at, want in enumerate(wants) if want.soft),
-            rooms=rooms_of(targets),
+            soft=soft,
+            rooms=rooms,
+            room=rooms[0] if len(rooms) == 1 and not (priced and soft) else None,
             expectation=self._expectation(model),
         )
 

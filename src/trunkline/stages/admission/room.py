@@ -19,7 +19,7 @@ from trunkline.dialects.asked import Asked
 from trunkline.providers.target import Target
 from trunkline.stages.admission.fed import is_fed, tools_of
 
-_UNSEEN = 64
+UNSEEN = 64
 """Tokens that a provider adds to a prompt: the marks of turns and roles."""
 _SUSPECT = re.compile(
     rb'"(?:image(?:_url)?|input_(?:image|file|audio)|file(?:_id|_url|_data|_uri|Data|Uri|_search|Search)?|document|audio'
@@ -127,7 +127,7 @@ _UNPRICED = "no price is known of {}"
 def _text(call: Call, body: bytes, alone: bool) -> tuple[int | None, str]:
     """Tokens that the request can be, None where its bytes do not tell; and why there is no bound at all. `alone`: as
     in `Asked`."""
-    size = len(call.body) + _UNSEEN
+    size = len(call.body) + UNSEEN
     if call.follows is not None:
         size += call.follows.hidden
     plain = call.peek is not None and call.peek.plain and body is call.body

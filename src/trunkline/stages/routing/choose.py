@@ -90,7 +90,8 @@ def choose(legs: Sequence[Leg], ask: Ask, draw: Draw, commit: bool = True) -> Ca
         left = leg.candidates if free else [each for each in leg.candidates if not refused(each, ask, FILTERS)]
         if not left:
             continue
-        simply = leg.plain and ask.bond is None and not ask.preferred and left[0] is leg.candidates[0]
+        bare = ask.bond is None and not ask.preferred
+        simply = bare and leg.plain and left[0] is leg.candidates[0]
         for each in left:
             standing = each.standing
             if not standing.well or standing.ceiling.limit is not None or standing.headroom is not None or each.bounded:
@@ -98,6 +99,8 @@ def choose(legs: Sequence[Leg], ask: Ask, draw: Draw, commit: bool = True) -> Ca
             if simply:
                 return each
         else:
+            if bare and leg.direct and left is leg.candidates and commit:
+                return _decided(leg, ask, draw)
             return _picked(leg, left, ask, draw, commit)
         if simply and not refused(left[0], ask, SOFT):
             return left[0]
@@ -114,6 +117,19 @@ def refused(candidate: Candidate, ask: Ask, filters: Mapping[str, Filter]) -> st
         if judge(candidate, ask) is not None:
             return name
     return None
+
+
+def _decided(leg: Leg, ask: Ask, draw: Draw) -> Candidate:
+    """What `_picked` comes to where a leg has one strategy, and that may take any of its candidates: nearly always."""
+    candidates = leg.candidates
+    name, strategy, _ = leg.deciding
+    ranks = strategy.rank(candidates, ask)
+    drawn = (draw(), draw()) if strategy.draws else NONE
+    chosen = candidates[strategy.pick(ranks, drawn)]
+    if strategy.took is not None:
+        strategy.took(candidates, chosen)
+    ask.call.choice = Choice((Step(name, dict(zip(leg.names, ranks)), 0.0, drawn),))  # noqa: B905
+    return chosen
 
 
 def _picked(leg: Leg, candidates: Sequence[Candidate], ask: Ask, draw: Draw, commit: bool) -> Candidate:
@@ -175,17 +191,20 @@ def _best(leg: Leg, candidates: Sequence[Candidate], ask: Ask, draw: Draw, steps
     for name, strategy, tolerance in leg.narrowing:
         if len(candidates) == 1:
             return candidates[0]
-        ranked = {candidate.name: strategy.rank(candidate, ask) for candidate in candidates}
-        steps.append(Step(name, ranked, tolerance))
-        candidates = [candidates[position] for position in within([*ranked.values()], tolerance)]
+        ranks = strategy.rank(candidates, ask)
+        steps.append(Step(name, _named(candidates, ranks), tolerance))
+        candidates = [candidates[position] for position in within(ranks, tolerance)]
     if len(candidates) == 1:
         return candidates[0]
     name, strategy, _ = leg.deciding
-    rank = strategy.rank
-    named = {candidate.name: rank(candidate, ask) for candidate in candidates}
+    ranks = strategy.rank(candidates, ask)
     drawn = (draw(), draw()) if strategy.draws else NONE
-    steps.append(Step(name, named, 0.0, drawn))
-    return candidates[strategy.pick([*named.values()], drawn)]
+    steps.append(Step(name, _named(candidates, ranks), 0.0, drawn))
+    return candidates[strategy.pick(ranks, drawn)]
+
+
+def _named(candidates: Sequence[Candidate], ranks: Sequence[float]) -> dict[str, float]:
+    return {each.name: rank for each, rank in zip(candidates, ranks, strict=True)}
 
 
 def _at_home(candidates: Sequence[Candidate], chosen: Candidate, bond: Bond, ask: Ask, steps: list[Step]) -> Candidate:

@@ -89,7 +89,7 @@ def _seen(candidate: Candidate, leg: Leg, ask: Ask) -> Seen:
         model=leg.model,
         tier=candidate.row.tier,
         verdicts={name: why for name, why in judged.items() if why is not None},
-        ranks={name: strategy.rank(candidate, ask) for name, strategy, _ in leg.plan},
+        ranks={name: strategy.rank((candidate,), ask)[0] for name, strategy, _ in leg.plan},
         known=_known(candidate, ask),
     )
 

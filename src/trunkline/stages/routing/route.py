@@ -69,8 +69,10 @@ class Leg:
         "candidates",
         "conditional",
         "deciding",
+        "direct",
         "everybody",
         "model",
+        "names",
         "narrowing",
         "plain",
         "plan",
@@ -84,6 +86,7 @@ class Leg:
         self.model = model
         self.settings = settings
         self.candidates = candidates
+        self.names = tuple(each.name for each in candidates)
         self.plan = plan(settings.strategy, settings.tolerance)
         *self.narrowing, self.deciding = self.plan
         """The strategies but the last, and that one, which picks."""
@@ -96,6 +99,8 @@ class Leg:
         """The first is taken: nothing is compared."""
         self.plain = self.simple and not self.tiered and not self.canaries
         """The first of all is: nobody else need be looked at."""
+        self.direct = len(self.plan) == 1 and len(candidates) > 1 and not (self.simple or self.tiered or self.canaries)
+        """One strategy says it all."""
         self.took = [strategy.took for _, strategy, _ in self.plan if strategy.took is not None]
         """What is to be told of each choice."""
         self._observe()

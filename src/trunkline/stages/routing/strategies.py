@@ -13,22 +13,24 @@ from msgspec import Struct
 from trunkline.policy.balance import Pick, first, two
 
 if TYPE_CHECKING:
+    from trunkline.policy.standing import Standing
     from trunkline.stages.routing.choose import Ask
     from trunkline.stages.routing.route import Candidate
 
-    Rank = Callable[[Candidate, Ask], float]
+    Rank = Callable[[Sequence[Candidate], Ask], list[float]]
+    """A number for each of them, in their order."""
 
 UNKNOWN_PRICE = 1e18
 """Nano-dollars: dearer than anything that has a price."""
 
 
-def _order(candidate: Candidate, ask: Ask) -> float:
-    return 0.0
+def _order(candidates: Sequence[Candidate], ask: Ask) -> list[float]:
+    return [0.0] * len(candidates)
 
 
-def _turn(candidate: Candidate, ask: Ask) -> float:
+def _turn(candidates: Sequence[Candidate], ask: Ask) -> list[float]:
     """Smooth weighted round robin, as in `policy.rotation`, over whoever is able at the moment."""
-    return -(candidate.credit + candidate.row.weight)
+    return [-(each.credit + each.row.weight) for each in candidates]
 
 
 def _took_turn(candidates: Sequence[Candidate], chosen: Candidate) -> None:
@@ -37,13 +39,17 @@ def _took_turn(candidates: Sequence[Candidate], chosen: Candidate) -> None:
         chosen.credit -= candidate.row.weight
 
 
-def _busy(candidate: Candidate, ask: Ask) -> float:
-    return (candidate.standing.pending + 1) / candidate.row.weight
+def _busy(candidates: Sequence[Candidate], ask: Ask) -> list[float]:
+    return [(each.standing.pending + 1) / each.row.weight for each in candidates]
 
 
-def _slow(candidate: Candidate, ask: Ask) -> float:
-    standing = candidate.standing
-    return standing.latency.cost(standing.pending, ask.now) if standing.latency is not None else 0.0
+def _slow(candidates: Sequence[Candidate], ask: Ask) -> list[float]:
+    ranks = []
+    for candidate in candidates:
+        standing = candidate.standing
+        latency = standing.latency
+        ranks.append(latency.cost(standing.pending, ask.now) if latency is not None else 0.0)
+    return ranks
 
 
 def _went_elsewhere(candidates: Sequence[Candidate], chosen: Candidate) -> None:
@@ -52,14 +58,19 @@ def _went_elsewhere(candidates: Sequence[Candidate], chosen: Candidate) -> None:
             candidate.standing.latency.passed += 1
 
 
-def _dear(candidate: Candidate, ask: Ask) -> float:
-    price = candidate.price(ask.facts.usage, ask.call.arrived)
-    return UNKNOWN_PRICE if price is None else float(price)
+def _dear(candidates: Sequence[Candidate], ask: Ask) -> list[float]:
+    usage, at = ask.facts.usage, ask.call.arrived
+    prices = (each.price(usage, at) for each in candidates)
+    return [UNKNOWN_PRICE if price is None else float(price) for price in prices]
 
 
-def _scarce(candidate: Candidate, ask: Ask) -> float:
-    standing = candidate.standing
-    return 1.0 - standing.headroom.share(standing.pending, ask.now) if standing.headroom is not None else 0.0
+def _scarce(candidates: Sequence[Candidate], ask: Ask) -> list[float]:
+    return [_used(each.standing, ask.now) for each in candidates]
+
+
+def _used(standing: Standing, now: float) -> float:
+    """The share of what its quotas allow."""
+    return 1.0 - standing.headroom.share(standing.pending, now) if standing.headroom is not None else 0.0
 
 
 class Strategy(Struct, frozen=True):
