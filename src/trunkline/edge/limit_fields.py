@@ -13,7 +13,7 @@ laid out once.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from msgspec import Struct
 
@@ -37,7 +37,7 @@ _KINDS: dict[Dimension, str] = {
 _NO_RETRY = (b"x-should-retry", b"false")
 _WARNING = b"x-trunkline-limit-warning"
 
-Tell = Callable[[int, int], Headers]
+Tell = Callable[[int, int], Iterable[tuple[bytes, bytes]]]
 """The fields of one limit: what is left of it, at which moment (milliseconds since the epoch)."""
 
 
@@ -47,14 +47,14 @@ def _openai(want: Want) -> Tell:
     remaining, name = b"x-ratelimit-remaining-" + kind, b"x-ratelimit-reset-" + kind
     if want.window.kept:
         reset = name, _duration(_whole(want))
-        return lambda left, at: [limit, (remaining, b"%d" % left), reset]
-    return lambda left, at: [limit, (remaining, b"%d" % left), (name, _duration(reset_of(want, at) / 1000))]
+        return lambda left, at: (limit, (remaining, b"%d" % left), reset)
+    return lambda left, at: (limit, (remaining, b"%d" % left), (name, _duration(reset_of(want, at) / 1000)))
 
 
 def _anthropic(want: Want) -> Tell:
     name = b"anthropic-ratelimit-" + _KINDS[want.dimension].encode()
     limit, remaining, reset = (name + b"-limit", b"%d" % want.most), name + b"-remaining", name + b"-reset"
-    return lambda left, at: [limit, (remaining, b"%d" % left), (reset, _moment(at + reset_of(want, at)))]
+    return lambda left, at: (limit, (remaining, b"%d" % left), (reset, _moment(at + reset_of(want, at))))
 
 
 def _standard(want: Want) -> Tell:
@@ -62,10 +62,10 @@ def _standard(want: Want) -> Tell:
     policy = (b"ratelimit-policy", b'"%b";q=%d' % (name, want.most))
     if want.window.kept:
         reset = round(_whole(want))
-        return lambda left, at: [policy, (b"ratelimit", b'"%b";r=%d;t=%d' % (name, left, reset))]
-    return lambda left, at: [
+        return lambda left, at: (policy, (b"ratelimit", b'"%b";r=%d;t=%d' % (name, left, reset)))
+    return lambda left, at: (
         policy, (b"ratelimit", b'"%b";r=%d;t=%d' % (name, left, round(reset_of(want, at) / 1000)))
-    ]  # fmt: skip
+    )  # fmt: skip
 
 
 def _whole(want: Want) -> float:
@@ -98,8 +98,8 @@ _layouts: dict[tuple[int, str], _Layout] = {}
 """By the identity of the wants, which are made once for a kind of call, and the family."""
 
 
-def limit_fields(grant: Grant, dialect: Dialect) -> Headers:
-    """How a call that was let in stands with its limits."""
+def limit_fields(fields: Headers, grant: Grant, dialect: Dialect) -> None:
+    """Add how a call that was let in stands with its limits."""
     wants = grant.wants
     layout = _layouts.get((id(wants), dialect.name))
     if layout is None or layout.wants is not wants:
@@ -107,7 +107,6 @@ def limit_fields(grant: Grant, dialect: Dialect) -> Headers:
             _layouts.clear()
         layout = _layouts[id(wants), dialect.name] = _laid_out(wants, dialect)
     totals = grant.totals
-    fields: Headers = []
     for row in layout.rows:
         least = _MOST
         for at, most, each in row:
@@ -118,7 +117,6 @@ def limit_fields(grant: Grant, dialect: Dialect) -> Headers:
     for at, most, name in layout.soft:
         if totals[at] > most:
             fields.append((_WARNING, name))
-    return fields
 
 
 def _laid_out(wants: tuple[Want, ...], dialect: Dialect) -> _Layout:

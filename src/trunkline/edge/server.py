@@ -288,7 +288,7 @@ def _facts(call: Call) -> Headers:
         facts.append((b"x-trunkline-target", printable(call.target.name)))
         facts.append((b"x-trunkline-attempts", b"%d" % len(call.attempts)))
     if call.grant is not None:
-        facts += limit_fields(call.grant.grant, call.surface.dialect)
+        limit_fields(facts, call.grant.grant, call.surface.dialect)
     if call.cost is not None:
         facts.append((b"x-trunkline-cost-usd", f"{call.cost // NANO}.{call.cost % NANO:09d}".encode()))
     if call.lost:

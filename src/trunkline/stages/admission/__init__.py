@@ -136,7 +136,8 @@ class Admission:
         size, files = len(call.body), 0
         if plan.counted:
             size, files = await asyncio.to_thread(weigh, call.body) if size > LARGE else weigh(call.body)
-        return self._measured(call, plan, size, files), size
+        amounts = usual(call, plan, self._prices) if files == 0 else None
+        return amounts or self._measured(call, plan, size, files), size
 
     def _measured(self, call: Call, plan: Plan, size: int, files: int) -> tuple[int, ...]:
         return measured(call, plan, size, files, self._prices, self._settings.unpriced == "refuse")

@@ -41,9 +41,8 @@ def usual(call: Call, plan: Plan, prices: Tariff) -> tuple[int, ...] | None:
     most_input, most_output = size + UNSEEN, room.output
     if room.input is not None and room.input < most_input:
         most_input = room.input
-    heard = limit is not None and room.heeds and (room.newer or not said.newer)
-    if heard and (most_output is None or limit < most_output):
-        most_output = limit
+    if limit is not None and room.heeds and (room.newer or not said.newer):
+        most_output = limit if most_output is None or limit < most_output else most_output
     if most_output is None:
         return None
     cost = prices.ceiling(room.price_model, call.arrived, most_input, most_output) if plan.priced else 0
