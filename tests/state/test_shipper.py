@@ -13,9 +13,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import sqlalchemy as sa
 
 from tests.state.conftest import PostgresServer, entry, eventually
-from trunkline.core.call import Entry
+from trunkline.core.call import Attempt, Entry
+from trunkline.core.choice import Choice, Step
 from trunkline.core.usage import Usage
 from trunkline.state.auth_secret import server_secret
 from trunkline.state.database import Database
@@ -108,6 +110,23 @@ def test_what_another_process_left_is_adopted_once(gateway: Gateway, ledger: Led
     eventually(lambda: calls(ledger) == 10)
     assert gateway.stop()
     assert calls(ledger) == 10
+
+
+def test_lists_are_stored_as_they_were_written(gateway: Gateway, ledger: Ledger, database: Database) -> None:
+    choice = Choice((Step("latency", {"a/x": 0.25, "b/x": 1e-7}, 0.0, (0.125, 0.75)),), {"c/x": "health"})
+    attempts = [Attempt("b/x", 0.0, 0.5, 503, "upstream_error"), Attempt("a/x", 0.5, 0.25, 200, choice=choice)]
+    whole = {"tags": ("app", "caf\u00e9"), "attempts": attempts, "lost": ("messages[0].name",)}
+    gateway.journal.append(entry("whole", **whole))
+    gateway.journal.append(entry("odd", **{**whole, "tags": ("nul \0",)}))
+    gateway.journal.append(entry("bare", tags=(), attempts=[], lost=()))
+    gateway.shipper.start()
+    assert gateway.stop()
+    assert ledger.find("whole") == entry("whole", **whole)
+    assert ledger.find("odd") == entry("odd", **{**whole, "tags": ("nul \N{REPLACEMENT CHARACTER}",)})
+    assert ledger.find("bare") == entry("bare", tags=(), attempts=[], lost=())
+    with database.read() as connection:
+        columns = sa.text("SELECT tags, attempts, lost FROM ledger WHERE id = 'bare'")
+        assert tuple(connection.execute(columns).one()) == (None, None, None)
 
 
 def test_a_torn_line_and_a_damaged_one_are_set_aside(

@@ -212,11 +212,11 @@ def _row(entry: Entry) -> tuple[Any, ...]:
     return (*row, *tokens, int(entry.at // schema.SECONDS_A_DAY))
 
 
-def _json(items: Sequence[Any]) -> str | None:
-    if not items:
-        return None
-    text = _encode(items).decode()
-    return text if "\\u0000" not in text else _encode([_text(item) for item in items]).decode()
+def _json(items: Sequence[Any] | msgspec.Raw) -> str | None:
+    text = (bytes(items) if isinstance(items, msgspec.Raw) else _encode(items) if items else b"").decode()
+    if "\\u0000" in text:
+        text = _encode([_text(item) for item in msgspec.json.decode(text)]).decode()
+    return text or None
 
 
 def entry_of(row: Any) -> Entry:

@@ -20,7 +20,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -52,6 +52,14 @@ REJECTED = "rejected.txt"
 """In the journal's directory: entries that could not be stored, one a line."""
 MAX_REJECTED = 16 * 1024 * 1024
 """Bytes of that file; what is beyond is only logged."""
+
+
+_LISTS = ("tags", "attempts", "lost")
+_LINE = cast(
+    type[Entry],
+    msgspec.defstruct("_Line", [(name, msgspec.Raw, msgspec.Raw()) for name in _LISTS], bases=(Entry,)),
+)
+"""An entry as it is read here: its lists stay the JSON that they are, for so they are stored."""
 
 
 class ShipperSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -125,7 +133,7 @@ class Shipper:
         self._price = price
         self._auth_secret = auth_secret
         self._settings = settings or ShipperSettings()
-        self._decoder = msgspec.json.Decoder(Entry)
+        self._decoder = msgspec.json.Decoder(_LINE)
         self._keys_job = _Job("keys", self._refresh_keys, self._settings)
         self._ledger_job = _Job("ledger", self._ship, self._settings)
         self._jobs = [self._keys_job, self._ledger_job]
