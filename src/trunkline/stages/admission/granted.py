@@ -70,7 +70,7 @@ class Granted(Struct, eq=False):
             used = plan.used((1, prompt, answer, prompt + answer, entry.cost or 0, 0, 0))
             if plan.counted and not usage.estimated:
                 plan.expectation.learn(self._size, prompt, answer)
-        if plan.bounded and any(map(gt, plan.certain(used), plan.certain(self.grant.amounts))):
+        if plan.bounded and any(map(gt, used, self.grant.amounts)):
             keeper.overruns += self._exceeded(used)
         if self._more:
             used = self._shared(used)

@@ -49,8 +49,6 @@ class Plan(Struct, frozen=True):
     """Tokens or money are limited."""
     bounded: tuple[int, ...]
     """The places of the wants that take the most that a call can use: they must not be exceeded."""
-    certain: Pick
-    """Of an amount for each want, what is these wants'."""
     priced: bool
     lasting: bool
     """A window is long enough to reach back behind the start of this process."""
@@ -129,7 +127,6 @@ class Planner:
             taken=_pick([at + MOST * most for at, most in zip(dimensions, exact, strict=True)]),
             counted=bool(extra),
             bounded=bounded,
-            certain=_pick(bounded),
             priced=priced,
             lasting=any(want.window.name not in TIMELESS for want in wants),
             extra=extra,
