@@ -48,11 +48,13 @@ async def greedy(
             "openai": OPENAI.provider(upstream.url),
             "claude": ANTHROPIC.provider(upstream.url),
             "gemini": {"kind": "gemini", "base_url": upstream.url, "api_key": "sk-provider-secret-42"},
+            "host": {"kind": "fireworks", "base_url": f"{upstream.url}/v1", "api_key": "sk-provider-secret-42"},
         }
         named = {
             "m": {"targets": [{"target": "openai/gpt-4o-mini"}]},
             "claude": {"targets": [{"target": "claude/claude-sonnet-4-5"}]},
             "gemini": {"targets": [{"target": "gemini/gemini-2.5-flash"}]},
+            "hosted": {"targets": [{"target": "host/accounts/fireworks/models/gpt-oss-120b"}]},
         }
         async with running(directory, {"providers": providers, "models": named | models} | limits) as run:
             run.gateway.stores.prices.load()
@@ -173,6 +175,42 @@ async def test_what_feeds_the_model_at_the_provider_has_no_bound(case: str, tmp_
         if hidden != body:
             assert (await ask(run.port, CHAT, hidden.encode())).status == 400
         assert upstream.asked == []
+
+
+IMAGE = '{"type": "image_url", "image_url": {"url": "https://a.example/i.png"}}'
+MISSPELT: dict[str, str] = {
+    "the length": f'{{"model": "hosted", {HELLO}, "max_tokens": 9, "Max_Tokens": 100000}}',
+    "the length with a Kelvin": f'{{"model": "hosted", {HELLO}, "max_tokens": 9, "max_to\N{KELVIN SIGN}ens": 100000}}',
+    "the length with it as an escape": f'{{"model": "hosted", {HELLO}, "max_tokens": 9, "max_to\\u212aens": 100000}}',
+    "how many": f'{{"model": "hosted", {HELLO}, "max_tokens": 9, "N": 100}}',
+    "an image": f'{{"model": "hosted", "messages": [{{"role": "user", "Content": [{IMAGE}]}}], "max_tokens": 9}}',
+    "its type": '{"model": "hosted", "messages": [{"role": "user", "content": [{"TYPE": "image_url"}]}], "n": 1}',
+}
+SPELT: dict[str, str] = {
+    "schemas have names of their own": f'{{"model": "hosted", {HELLO}, "max_tokens": 9, "tools": [{{"type": "function",'
+    ' "function": {"name": "f", "parameters": {"type": "object", "properties": {"N": {"type": "integer"}, "Type": {}}}'
+    "}}]}",
+    "so has metadata": f'{{"model": "hosted", {HELLO}, "max_tokens": 9, "metadata": {{"Type": "x"}}}}',
+    "what is said is not read": '{"model": "hosted", "messages": [{"role": "user", "content": "{\\"N\\": 1, Max: 2}"}],'
+    ' "max_tokens": 9}',
+}
+
+
+@pytest.mark.parametrize("case", MISSPELT)
+async def test_a_name_in_other_letters_has_no_bound_where_the_host_may_take_it(case: str, tmp_path: Path) -> None:
+    async with greedy(tmp_path, chat(100_000)) as (run, upstream):
+        said = await ask(run.port, CHAT, MISSPELT[case].encode())
+        assert (said.status, said.json["error"]["code"]) == (400, "cost_unknown"), said.body
+        assert "is spelt in other letters than its own" in said.json["error"]["message"]
+        assert upstream.asked == []
+
+
+@pytest.mark.parametrize("case", SPELT)
+async def test_names_of_the_callers_own_may_be_any(case: str, tmp_path: Path) -> None:
+    async with greedy(tmp_path, chat(9)) as (run, _):
+        said = await ask(run.port, CHAT, SPELT[case].encode())
+        assert said.status == 200, said.body
+        await unexceeded(run)
 
 
 async def test_a_tool_there_cannot_hide_behind_a_second_list(tmp_path: Path) -> None:

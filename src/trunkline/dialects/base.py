@@ -30,6 +30,8 @@ class Quirks(Struct, frozen=True):
     """Chat: what the limit is called (`max_tokens` on compatible hosts)."""
     max_tokens_default: int = 8192
     """Anthropic: the limit sent where the caller set none (the field is required there)."""
+    folds_names: bool = False
+    """Chat: it may take a field whose name is written in other letters (`Max_Tokens`), as programs in Go do."""
     stream_usage: bool = True
     """Chat: whether `stream_options.include_usage` may be sent."""
     drop: frozenset[str] = frozenset()

@@ -3,6 +3,7 @@
 Facts: the hosts' API references of November 2026, and recorded exchanges with most of them. All take `max_tokens`;
 those which also take `max_completion_tokens` are sent that, because reasoning models count by it. None is sent role
 `developer`: `system` means the same everywhere. Nor is any told `allowed_tools`, which is OpenAI's: it gets just those.
+Nobody says how they read the names of fields, so any of them may take one in other letters.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from msgspec import Struct, structs
 
 from trunkline.dialects.base import Quirks
 
-_NEWER = Quirks(developer_role=False, allowed_tools=False)
+_NEWER = Quirks(developer_role=False, allowed_tools=False, folds_names=True)
 PLAIN = structs.replace(_NEWER, max_tokens_field="max_tokens")
 
 

@@ -14,6 +14,7 @@ from trunkline.dialects.asked import asked
 from trunkline.policy.estimate import TOKENS_PER_FILE
 from trunkline.stages.admission.plan import Plan
 from trunkline.stages.admission.room import UNSEEN, Bound, bound_of, spelt
+from trunkline.stages.admission.spelling import misspelt
 
 _MEASURED = frozenset({"generate", "complete", "embed"})
 """Operations whose request says how much they use: all but the last say how long the answer may be."""
@@ -32,7 +33,7 @@ def usual(call: Call, plan: Plan, prices: Tariff) -> tuple[int, ...] | None:
     room, body, surface = plan.room, call.body, call.surface
     if room is None or peek is None or not peek.plain or surface.operation != "generate" or call.follows is not None:
         return None
-    if b"\\" in body and spelt(body) is not body:
+    if (b"\\" in body and spelt(body) is not body) or (room.folds and misspelt(body) is not None):
         return None
     said = asked(body, surface.dialect.name, peek.framing, peek.said)
     if not said.alone:

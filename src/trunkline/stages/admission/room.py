@@ -12,12 +12,14 @@ import re
 from collections.abc import Iterable
 
 from msgspec import Struct
+from msgspec.structs import astuple
 
 from trunkline.core.call import Call
 from trunkline.core.stores import Tariff
 from trunkline.dialects.asked import Asked
 from trunkline.providers.target import Target
 from trunkline.stages.admission.fed import is_fed, tools_of
+from trunkline.stages.admission.spelling import misspelt
 
 UNSEEN = 64
 """Tokens that a provider adds to a prompt: the marks of turns and roles."""
@@ -50,6 +52,8 @@ class Room(Struct, frozen=True):
     """The request's own limit reaches it."""
     newer: bool
     """It knows that limit by the name `max_completion_tokens`."""
+    folds: bool
+    """It may take names in other letters."""
 
 
 def room_of(target: Target) -> Room:
@@ -61,6 +65,7 @@ def room_of(target: Target) -> Room:
         output=facts.output if facts.output is not None else facts.context,
         heeds="max_tokens" not in target.quirks.drop,
         newer=target.quirks.max_tokens_field == "max_completion_tokens",
+        folds=target.quirks.folds_names,
     )
 
 
@@ -68,7 +73,7 @@ def rooms_of(targets: Iterable[Target]) -> tuple[Room, ...]:
     """Those of them that differ: the same model at another account, say, takes and costs as much as at the first."""
     rooms: dict[tuple[object, ...], Room] = {}
     for room in map(room_of, targets):
-        rooms.setdefault((room.price_model, room.input, room.output, room.heeds, room.newer), room)
+        rooms.setdefault(astuple(room)[1:], room)
     return tuple(rooms.values())
 
 
@@ -94,6 +99,8 @@ def bound_of(call: Call, body: bytes, rooms: tuple[Room, ...], asked: Asked | No
     text; `prices`: None where money does not matter."""
     alone = asked is not None and asked.alone
     text, why = _text(call, body, alone)
+    if not why and any(room.folds for room in rooms) and (name := misspelt(call.body)) is not None:
+        why = _MISSPELT.format(ascii(name))
     guess = len(body) if not alone and asked is not None and _PREDICTED in body else 0
     most_input = most_output = most_cost = 0
     for room in rooms:
@@ -122,6 +129,7 @@ _UNKNOWN = (
     "`catalog:` say the model's own"
 )
 _UNPRICED = "no price is known of {}"
+_MISSPELT = "the field {} is spelt in other letters than its own, and may be taken for it by the provider"
 
 
 def _text(call: Call, body: bytes, alone: bool) -> tuple[int | None, str]:
