@@ -182,6 +182,8 @@ MISSPELT: dict[str, str] = {
     "the length": f'{{"model": "hosted", {HELLO}, "max_tokens": 9, "Max_Tokens": 100000}}',
     "the length with a Kelvin": f'{{"model": "hosted", {HELLO}, "max_tokens": 9, "max_to\N{KELVIN SIGN}ens": 100000}}',
     "the length with it as an escape": f'{{"model": "hosted", {HELLO}, "max_tokens": 9, "max_to\\u212aens": 100000}}',
+    "the length in escapes": f'{{"model": "hosted", {HELLO}, "max_tokens": 9, "m\\u0061x_\\u0054oken\\u0073": 1000}}',
+    "the first of two": f'{{"model": "hosted", {HELLO}, "max_tokens": 9, "a": {{"N": 100}}, "a": 1}}',
     "how many": f'{{"model": "hosted", {HELLO}, "max_tokens": 9, "N": 100}}',
     "an image": f'{{"model": "hosted", "messages": [{{"role": "user", "Content": [{IMAGE}]}}], "max_tokens": 9}}',
     "its type": '{"model": "hosted", "messages": [{"role": "user", "content": [{"TYPE": "image_url"}]}], "n": 1}',
@@ -190,6 +192,8 @@ SPELT: dict[str, str] = {
     "schemas have names of their own": f'{{"model": "hosted", {HELLO}, "max_tokens": 9, "tools": [{{"type": "function",'
     ' "function": {"name": "f", "parameters": {"type": "object", "properties": {"N": {"type": "integer"}, "Type": {}}}'
     "}}]}",
+    "so have those of answers": f'{{"model": "hosted", {HELLO}, "max_tokens": 9, "response_format": {{"type":'
+    ' "json_schema", "json_schema": {"name": "f", "schema": {"type": "object", "default": {"N": 1}}}}}',
     "so has metadata": f'{{"model": "hosted", {HELLO}, "max_tokens": 9, "metadata": {{"Type": "x"}}}}',
     "what is said is not read": '{"model": "hosted", "messages": [{"role": "user", "content": "{\\"N\\": 1, Max: 2}"}],'
     ' "max_tokens": 9}',

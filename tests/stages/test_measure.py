@@ -123,7 +123,9 @@ def test_a_text_goes_the_short_way_and_comes_to_the_same(allow: tuple[str, ...],
     number=NUMBERS,
     more=st.fixed_dictionaries({}, optional=FIELDS),
     dialect=st.sampled_from([openai_chat.DIALECT, anthropic.DIALECT]),
-    end=st.sampled_from(["", ', "max_tokens": 77', ', "max_completion_tokens": 78', ', "n": 3', HIDDEN]),
+    end=st.sampled_from(
+        ["", ', "max_tokens": 77', ', "max_completion_tokens": 78', ', "n": 3', ', "Max_Tokens": 78', HIDDEN]
+    ),
 )
 def test_whatever_goes_the_short_way_comes_to_the_same(
     model: str, allow: tuple[str, ...], content: Any, length: str, number: Any, more: dict[str, Any], dialect: Any,

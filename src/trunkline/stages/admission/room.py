@@ -32,6 +32,8 @@ _SUSPECT = re.compile(
 """What a body holds where it may hold, or refer to, more than its bytes, or let somebody else add to them; and, in its
 group, what makes providers add explanations. One look for all of it, at what stands in quotation marks, costs as much
 as a look for one word."""
+_PASSED_ON = frozenset({"openai_chat", "openai_completions"})
+"""Dialects whose bodies go to such hosts as they are; of others only what is understood here."""
 _UNTYPED = re.compile(rb'"(?:web_search_options|search_parameters|enable_search|plugins)"')
 """Ways to ask for such tools that need no `type`: all else that is no text has one."""
 _PREDICTED = b'"prediction"'
@@ -99,8 +101,9 @@ def bound_of(call: Call, body: bytes, rooms: tuple[Room, ...], asked: Asked | No
     text; `prices`: None where money does not matter."""
     alone = asked is not None and asked.alone
     text, why = _text(call, body, alone)
-    if not why and any(room.folds for room in rooms) and (name := misspelt(call.body)) is not None:
-        why = _MISSPELT.format(ascii(name))
+    if not why and call.surface.dialect.name in _PASSED_ON and any(room.folds for room in rooms):
+        name = misspelt(call.body)
+        why = _MISSPELT.format(ascii(name)) if name is not None else ""
     guess = len(body) if not alone and asked is not None and _PREDICTED in body else 0
     most_input = most_output = most_cost = 0
     for room in rooms:

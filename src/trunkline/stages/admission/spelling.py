@@ -2,18 +2,17 @@
 
 What a call may use is read of its fields, so one that only the host understands would pass a budget by. Go's parser
 folds the letters of names, `ſ` and the Kelvin sign among them (encoding/json, `foldName`), at every depth. OpenAI's own
-refuses such names. A caller may call what is his own as he likes: the properties of a schema, metadata.
+refuses such names. What a caller names as he likes is left alone: in schemas and metadata.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
-import msgspec
-
-_ODD = re.compile(rb'"[^"\\]{0,64}(?:[A-Z\x80-\xff]|\\u)[^"]{0,64}"\s*:')
-"""What may be such a name; most bodies have none, and are read no further."""
+_ODD = re.compile(rb'"(?=[^"]{0,400}+"\s*:)[^"\\A-Z\x80-\xff]{0,400}+(?:[A-Z\x80-\xff]|\\u)')
+"""What may be such a name; most bodies have none, and are read no further. Nothing is tried twice: a body is long."""
 _NAMES = frozenset({
     "max_tokens", "max_completion_tokens", "n", "best_of", "prompt", "prediction", "messages", "role", "content",
     "type", "image_url", "input_audio", "audio", "video_url", "file", "file_id", "document", "tools", "functions",
@@ -21,26 +20,32 @@ _NAMES = frozenset({
     "extra_body", "modalities",
 })  # fmt: skip
 """Of the chat and completions formats: what says how long an answer may be, and what may make a prompt longer."""
-_OWN = frozenset({"properties", "$defs", "definitions", "patternproperties", "metadata", "logit_bias"})
-"""What holds names of the caller's own."""
+_OWN = frozenset({"parameters", "schema", "metadata"})
+"""What holds names of the caller's own, and nothing that costs but by its length."""
+
+
+class _Object(list[tuple[str, Any]]):
+    """One of JSON, with fields that are there twice."""
 
 
 def misspelt(body: bytes) -> str | None:
-    """The first name that a host may take for another one; None: there is none, or the body cannot be read."""
-    if _ODD.search(body) is None:
+    """The first name that a host may take for another one, None where there is none. A body with an odd one that cannot
+    be read is no better than one that can."""
+    odd = _ODD.search(body)
+    if odd is None:
         return None
     try:
-        stack: list[Any] = [msgspec.json.decode(body)]
+        stack: list[Any] = [json.loads(body, object_pairs_hook=_Object)]
     except (ValueError, RecursionError):
-        return None
+        return odd[0].decode("ascii", "replace").strip('"')
     while stack:
         value = stack.pop()
-        if isinstance(value, list):
+        if isinstance(value, _Object):
+            for name, inner in value:
+                if name.casefold() in _NAMES and name not in _NAMES:
+                    return name
+                if name not in _OWN:
+                    stack.append(inner)
+        elif isinstance(value, list):
             stack += value
-        elif isinstance(value, dict):
-            for name, inner in value.items():
-                folded = name.casefold()
-                if folded in _NAMES and name not in _NAMES:
-                    return str(name)
-                stack += inner.values() if folded in _OWN and isinstance(inner, dict) else [inner]
     return None
