@@ -137,3 +137,10 @@ def test_whatever_goes_the_short_way_comes_to_the_same(
         return  # no such request gets so far
     short, long = amounts(allow, call, [])
     assert short == long or short is None
+
+
+@pytest.mark.parametrize(("model", "short"), [("older", False), ("small", True)])
+def test_names_in_other_letters_matter_to_hosts_that_may_take_them(model: str, short: bool) -> None:
+    call = a_call({"model": model, "messages": turns("hello"), "max_tokens": 9, "Max_Tokens": 999}, openai_chat.DIALECT)
+    found, long = amounts(("cost=9/month",), call, [])
+    assert (found is not None) is (long is not None) is short
