@@ -137,7 +137,8 @@ TRIED_AGAIN: dict[str, tuple[dict[str, Any], int, int]] = {
 def alone(port: int) -> dict[str, Any]:
     """Each public model has one target."""
     shape = sections(port)
-    retry = {"again": AGAIN, "base": 0.2, "longest": 2.0}
+    # The judge measures pauses: so long that a busy machine cannot make the second look like the first.
+    retry = {"again": AGAIN, "base": 0.8, "longest": 2.0}
     for name, target in (("openai", "openai/gpt-4o"), ("anthropic", "anthropic/claude-sonnet-4-5")):
         shape["models"][name] = {"targets": [{"target": target}], "retry": retry}
     return shape
