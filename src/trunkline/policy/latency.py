@@ -78,11 +78,18 @@ class Latency:
         return expected * exp(-age / DECAY) if age > 0.0 else expected
 
     def observe(self, outcome: Outcome, now: float) -> None:
-        """An attempt has ended. Of an answer that is no stream only the sum of both times is seen: it is shared out as
-        the averages would have it."""
-        if outcome.error is not None:
-            self._failed(outcome, now)
-            return
+        """An attempt has ended."""
+        if outcome.error is None:
+            self._answered(outcome, now)
+        elif outcome.failed:
+            advice = min(outcome.retry_after or 0.0, LONGEST_ADVICE)
+            self._seen(max(outcome.duration, self.first.value * WORSE, PENALTY, advice), now)
+        elif outcome.begun is None and outcome.duration > self.first.value > 0.0:  # it was given up: at least so long
+            self._seen(outcome.duration, now)
+
+    def _answered(self, outcome: Outcome, now: float) -> None:
+        """Of an answer that is no stream only the sum of both times is seen: it is shared out as the averages would
+        have it."""
         duration, first, pace = outcome.duration, self.first.value, self.pace.value
         tokens = outcome.usage.output if outcome.usage is not None else 0
         expected = first + tokens * pace
@@ -92,16 +99,9 @@ class Latency:
             first *= duration / expected
         else:
             first = duration / 2 if tokens else duration
+        self._seen(first, now)
         if tokens > 1:
             self.pace.observe((duration - first) / tokens, now)
-        self._seen(first, now)
-
-    def _failed(self, outcome: Outcome, now: float) -> None:
-        if outcome.failed:
-            advice = min(outcome.retry_after or 0.0, LONGEST_ADVICE)
-            self._seen(max(outcome.duration, self.first.value * WORSE, PENALTY, advice), now)
-        elif outcome.begun is None and outcome.duration > self.first.value > 0.0:  # it was given up: at least so long
-            self._seen(outcome.duration, now)
 
     def _seen(self, first: float, now: float) -> None:
         self.first.observe(first, now)

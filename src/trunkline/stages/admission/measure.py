@@ -1,8 +1,8 @@
 """How much a call takes of each of its limits when it is admitted: what is likely, and of budgets the most that it can
 use.
 
-`measured` says it of any call. `usual` says the same of the calls that nearly all are, texts for a model whose targets
-are alike, in a step and a third of the time: where no other limit is hit, this is most of what limits cost.
+`measured` says it of any call. `usual` says the same, in one step, of the calls that most are: texts of chat clients
+for a model whose targets are alike.
 """
 
 from __future__ import annotations
