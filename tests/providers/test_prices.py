@@ -74,7 +74,7 @@ def test_a_cost_is_the_price_lists(price_model: str, usage: Usage) -> None:
 def test_prices_by_token_are_read_ahead() -> None:
     for price_model in ("anthropic:claude-sonnet-4-5", "google:gemini-2.5-flash"):
         PRICES.cost(entry(price_model, Usage(input=1)))
-        assert isinstance(PRICES._known[price_model, int(AT // 86_400)][0], Brackets | Sounding)
+        assert isinstance(PRICES._look_up(price_model, AT).pricing, Brackets | Sounding)
 
 
 def test_the_date_of_the_price_is_the_calls() -> None:

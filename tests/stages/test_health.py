@@ -49,8 +49,7 @@ class Stand:
 
     def trip(self, *names: str, cause: Cause = "failures") -> None:
         for name in names:
-            self.board.of(name).breaker.trip(self.now, cause, "")
-            self.board.of(name).well = False
+            self.board.of(name).told(cause, "", self.now)
             self.now += 0.5
 
 

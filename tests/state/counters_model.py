@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import itertools
 from typing import Any
 
 from hypothesis import strategies as st
@@ -160,16 +161,12 @@ class Machine(RuleBasedStateMachine):
             each.amount, each.expires = real, None
         self.settled()
 
-    @rule(grant=grants, lease=st.sampled_from([1_000, 60_000]))
-    def renew(self, grant: Any, lease: int) -> None:
-        if grant is None:
-            return
-        granted, expected = grant
-        over = any(each.expires is not None and each.expires <= self.now for each in expected)
-        self.counters.renew(granted, lease)
+    @rule(lease=st.sampled_from([1_000, 60_000]))
+    def renew(self, lease: int) -> None:
+        self.counters.renew(lease)
         self.settled()
-        if not over:
-            for each in expected:
+        for each in itertools.chain(*self.reference.taken):
+            if each.expires is not None and each.expires > self.now:
                 each.expires = -(-(self.now + lease) // 1000) * 1000
 
     @rule(milliseconds=st.one_of(st.integers(1, 3_000), st.sampled_from([30_000, 61_000, 1_800_000, 3_700_000])))

@@ -66,7 +66,7 @@ class Peek(Struct):
     """Chat: whether there are any, and how hard the model shall think about them. Some models answer that in another
     of OpenAI's dialects alone."""
     effort: str | None = None
-    said: object | None = None
+    said: Any = None
     """What `dialects.asked` would read of this very body, where the look at it has read that too."""
 
 

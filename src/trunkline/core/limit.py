@@ -9,7 +9,7 @@ nano-dollars; milliseconds since the epoch, by the store's own clock.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, final
 
 from msgspec import Struct
 
@@ -80,6 +80,7 @@ class Grant(Struct):
     """The store's own name for it."""
 
 
+@final
 class Refusal(Struct, frozen=True):
     """Nothing was taken. The one named is that which holds longest."""
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 from trunkline.core.call import Call
 from trunkline.core.reply import Reply
 
 Handler = Callable[[Call], Awaitable[Reply]]
-Stage = Callable[[Call, Handler], Awaitable[Reply]]
+
+
+class Stage(Protocol):
+    def __call__(self, call: Call, proceed: Handler, /) -> Awaitable[Reply]: ...
 
 
 def stack(*stages: Stage, terminal: Handler) -> Handler:
@@ -20,7 +24,9 @@ def stack(*stages: Stage, terminal: Handler) -> Handler:
 
 
 def _bind(stage: Stage, inner: Handler) -> Handler:
+    step = stage.__call__  # Python calls a method sooner than the object that has it under this name
+
     def handler(call: Call) -> Awaitable[Reply]:
-        return stage(call, inner)
+        return step(call, inner)
 
     return handler

@@ -93,9 +93,14 @@ class Counters(Protocol):
         later."""
         ...
 
-    def renew(self, grant: Grant, lease: int) -> None:
-        """The call goes on: the lease ends so many milliseconds from now. Never raises, never waits. A grant whose
-        lease has ended stays without one."""
+    def renew(self, lease: int) -> None:
+        """The calls of this process go on: the leases of all that it has taken and not settled end so many milliseconds
+        from now, but for those that have ended. Never raises, never waits."""
+        ...
+
+    @property
+    def held(self) -> int:
+        """How many grants of this process are not settled."""
         ...
 
     async def read(self, counters: Sequence[tuple[str, Window]]) -> list[int]:

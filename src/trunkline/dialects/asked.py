@@ -63,6 +63,7 @@ class Asked(Struct, frozen=True):
 
 
 _NOTHING = Asked()
+_UNSAID = Asked(None, 1, True, True)
 _decode = msgspec.json.Decoder(Length).decode
 _LENGTH = ("maxOutputTokens", "max_output_tokens")
 _COUNT = ("candidateCount", "candidate_count")
@@ -105,7 +106,7 @@ _LIMITS: dict[tuple[str, str], Callable[[Length], list[Any]]] = {
 
 _COMMON = attrgetter("common"), b'"max_tokens"', False
 _PLAIN: dict[str, tuple[tuple[Callable[[Length], Any], bytes, bool], ...]] = {
-    "openai_chat": (_COMMON, (attrgetter("chat"), b'"max_completion_tokens"', True)),
+    "openai_chat": ((attrgetter("chat"), b'"max_completion_tokens"', True), _COMMON),
     "openai_completions": (_COMMON,),
     "openai_responses": ((attrgetter("responses"), b'"max_output_tokens"', True),),
     "anthropic": (_COMMON,),
@@ -113,13 +114,16 @@ _PLAIN: dict[str, tuple[tuple[Callable[[Length], Any], bytes, bool], ...]] = {
 """The fields that say it by themselves, how they stand in a body, and whether that is the newer name."""
 
 
-def asked(body: bytes, dialect: str, maker: str = "", said: object | None = None) -> Asked:
+def asked(body: bytes, dialect: str, maker: str = "", said: Length | None = None) -> Asked:
     """What a request in this dialect says of the length and the number of its answers. `said`: a `Length` that somebody
     has read of this body already."""
     try:
-        seen = said if isinstance(said, Length) else _decode(body)
-        if astuple(seen).count(UNSET) == _FIELDS - 1:  # one of them is there, as in nearly all
-            for told, name, newer in _PLAIN.get(dialect, ()):
+        seen = said if said is not None else _decode(body)
+        unset = astuple(seen).count(UNSET)
+        if unset >= _FIELDS - 1 and dialect in _PLAIN:  # at most one of them is there, as in nearly all
+            if unset == _FIELDS:
+                return _UNSAID
+            for told, name, newer in _PLAIN[dialect]:
                 value = told(seen)
                 if type(value) is int and body.count(name) == 1:
                     return Asked(value if 0 < value < _MOST else None, 1, newer, True)

@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from trunkline.core.call import Headers
 from trunkline.core.errors import BudgetExceeded, LimitExceeded
-from trunkline.core.limit import MOST, Dimension, Grant, Standing, Want
+from trunkline.core.limit import Dimension, Grant, Standing, Want
 from trunkline.dialects.base import Dialect
 from trunkline.edge.printable import printable
 from trunkline.policy.quota import reset_of
@@ -28,8 +28,6 @@ from trunkline.policy.rules import shown
 LONGEST_RETRY = 60.0
 """Seconds: OpenAI's and Anthropic's SDKs wait no longer than that of themselves, and would come again in vain."""
 MAX_LAYOUTS = 10_000
-_MOST = MOST + 1
-"""More than is left of any limit."""
 
 _KINDS: dict[Dimension, str] = {
     "requests": "requests", "tokens": "tokens", "input_tokens": "input-tokens", "output_tokens": "output-tokens",
@@ -81,35 +79,36 @@ _FAMILIES: dict[str, Callable[[Want], Tell]] = {
 }
 
 
-_Row = tuple[tuple[int, int, Tell], ...]
-"""The limits of one kind: of each its place in a grant, the most, and how it is told."""
+_Limit = tuple[int, int, Tell]
+"""Its place in a grant, the most, and how it is told."""
 
 
 class _Layout(Struct, frozen=True):
     """What is told of the calls that have these wants."""
 
     wants: tuple[Want, ...]
-    rows: tuple[_Row, ...]
+    rows: tuple[tuple[_Limit, tuple[_Limit, ...]], ...]
+    """A limit of each kind, and the others of its kind."""
     soft: tuple[tuple[int, int, bytes], ...]
     """Soft limits: place, most, and for people."""
 
 
-_layouts: dict[tuple[int, str], _Layout] = {}
-"""By the identity of the wants, which are made once for a kind of call, and the family."""
+_layouts: dict[tuple[int, Dialect], _Layout] = {}
+"""By the identity of the wants, which are made once for a kind of call."""
 
 
 def limit_fields(fields: Headers, grant: Grant, dialect: Dialect) -> None:
     """Add how a call that was let in stands with its limits."""
     wants = grant.wants
-    layout = _layouts.get((id(wants), dialect.name))
+    layout = _layouts.get((id(wants), dialect))
     if layout is None or layout.wants is not wants:
         if len(_layouts) >= MAX_LAYOUTS:
             _layouts.clear()
-        layout = _layouts[id(wants), dialect.name] = _laid_out(wants, dialect)
+        layout = _layouts[id(wants), dialect] = _laid_out(wants, dialect)
     totals = grant.totals
-    for row in layout.rows:
-        least = _MOST
-        for at, most, each in row:
+    for (first, bound, how), others in layout.rows:
+        least, tell = bound - totals[first], how
+        for at, most, each in others:
             left = most - totals[at]
             if left < least:
                 least, tell = left, each
@@ -122,9 +121,10 @@ def limit_fields(fields: Headers, grant: Grant, dialect: Dialect) -> None:
 def _laid_out(wants: tuple[Want, ...], dialect: Dialect) -> _Layout:
     family = _FAMILIES.get(dialect.name, _standard)
     hard = [(at, want) for at, want in enumerate(wants) if not want.soft]
-    rows = [tuple((at, want.most, family(want)) for at, want in hard if want.dimension == kind) for kind in _KINDS]
+    limits = [[(at, want.most, family(want)) for at, want in hard if want.dimension == kind] for kind in _KINDS]
+    rows = tuple((first, tuple(others)) for first, *others in filter(None, limits))
     soft = tuple((at, want.most, printable(shown(want))) for at, want in enumerate(wants) if want.soft)
-    return _Layout(wants, tuple(filter(None, rows)), soft)
+    return _Layout(wants, rows, soft)
 
 
 def refusal_fields(error: LimitExceeded, dialect: Dialect) -> Headers:

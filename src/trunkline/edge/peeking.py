@@ -55,7 +55,7 @@ def _check_name(body: bytes) -> None:
     """Raises BadRequest where not every parser may find the same model in it."""
     lower = body.lower()
     several = lower.count(b'"model"') > 1 and len(_NAMING.findall(lower)) > 1
-    if several or (b"\\u00" in lower and _ESCAPED.search(lower)):
+    if several or (lower.find(b"\\") >= 0 and lower.find(b"\\u00") >= 0 and _ESCAPED.search(lower)):
         try:
             fields = _fields(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -56,6 +56,7 @@ class _Bounded(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.headers = []
+        self._longest = self.bounds.max_header_size
         self._head = 0
         """Bytes of the present head so far; -1 while a body arrives."""
         self._tail = b""
@@ -127,7 +128,7 @@ class _Bounded(HttpToolsProtocol):
             if self._head == 0:
                 self._waiting_since = time.monotonic()
             self._head += len(data)
-            if self._head > self.bounds.max_header_size and not self._has_head(data):
+            if self._head > self._longest and not self._has_head(data):
                 self._end(_HEAD_TOO_LARGE)
                 return
             self._tail = data[-3:] if len(data) > 2 else (self._tail + data)[-3:]
@@ -138,12 +139,12 @@ class _Bounded(HttpToolsProtocol):
             if self._unwanted > MAX_UNWANTED:
                 self.transport.close()
                 return
-        super().data_received(data)
+        HttpToolsProtocol.data_received(self, data)
 
     def _has_head(self, data: bytes) -> bool:
         """Whether this piece ends the head within the bound: the rest of it is body."""
         end = (self._tail + data).find(b"\r\n\r\n") - len(self._tail)
-        return end >= -len(self._tail) and self._head - len(data) + end <= self.bounds.max_header_size
+        return end >= -len(self._tail) and self._head - len(data) + end <= self._longest
 
     # ── Parser and answer ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -235,5 +236,6 @@ class _Bounded(HttpToolsProtocol):
 
     def _answer(self, exchange: Exchange) -> None:
         self._running = exchange
-        self._task = exchange.task = task = self.loop.create_task(exchange.run(self.app))
+        # The loop's own `create_task` makes up a name, which takes a third of it.
+        self._task = exchange.task = task = asyncio.Task(exchange.run(self.app), loop=self.loop, name="request")
         self.tasks.add(task)

@@ -71,15 +71,18 @@ class Ceiling:
         self._begun += begun
         self._count += 1
 
-    def ended(self, refused: bool, pending: int, usual: float | None, now: float) -> None:
-        """A call has ended; `refused`: because there were too many; `usual`: the median of many times to first byte."""
+    def ended(self, refused: bool, pending: int, usual: float | None, now: float) -> bool:
+        """A call has ended; `refused`: because there were too many; `usual`: the median of many times to first byte.
+        Returns whether the limit may have changed."""
         self._ended += 1
         if refused:
             self._refused += 1
-        if now >= self._due and self._ended >= ENOUGH:
-            self._turn(usual)
-            self._due = now + SLICE
-            self._forget(pending)
+        if now < self._due or self._ended < ENOUGH:
+            return False
+        self._turn(usual)
+        self._due = now + SLICE
+        self._forget(pending)
+        return True
 
     def lapse(self, now: float) -> None:
         """Nothing has been heard for long: what was learned is lifted."""

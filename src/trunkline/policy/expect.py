@@ -41,13 +41,13 @@ class Expectation:
 
     def learn(self, size: int, input: int, output: int) -> None:
         """A call of so many bytes has used this."""
-        self._seen += 1
-        if self._seen > MANY and self._seen & 3:
+        self._seen = seen = self._seen + 1
+        if seen > MANY and seen & 3:
             return
-        share = max(WEIGHT, 1.0 / self._seen)
+        share = max(WEIGHT, 1.0 / seen)
         if size > 0:
             self._rate += share * (input / size - self._rate)
-        self._spread += share * (abs(output - self._output) - self._spread) if self._seen > 1 else 0.0
+        self._spread += share * (abs(output - self._output) - self._spread) if seen > 1 else 0.0
         self._output += share * (output - self._output)
-        if self._seen >= FIRST:
+        if seen >= FIRST:
             self._likely = int(self._output + DEVIATIONS * self._spread) + 1

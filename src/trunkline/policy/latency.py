@@ -55,9 +55,11 @@ class PeakEwma:
 class Latency:
     """One target. Times in seconds; `now` is any clock that only goes forward."""
 
-    __slots__ = ("first", "known", "pace", "passed")
+    __slots__ = ("expected", "first", "known", "pace", "passed")
 
     def __init__(self) -> None:
+        self.expected = 0.0
+        """For a typical answer, by both averages."""
         self.first = PeakEwma()
         """To the first byte."""
         self.pace = PeakEwma()
@@ -70,7 +72,7 @@ class Latency:
         """What a further call is likely to wait, as a number to compare targets by: the lowest is best."""
         if not self.known:
             return COLD if pending == 0 else UNPROVEN + pending
-        expected = (self.first.value + TYPICAL_OUTPUT * self.pace.value) * (pending + 1)
+        expected = self.expected * (pending + 1)
         passed = self.passed
         if not passed:
             return expected
@@ -99,12 +101,13 @@ class Latency:
             first *= duration / expected
         else:
             first = duration / 2 if tokens else duration
-        self._seen(first, now)
         if tokens > 1:
             self.pace.observe((duration - first) / tokens, now)
+        self._seen(first, now)
 
     def _seen(self, first: float, now: float) -> None:
         self.first.observe(first, now)
+        self.expected = self.first.value + TYPICAL_OUTPUT * self.pace.value
         self.passed = 0
         self.known = True
 

@@ -66,10 +66,11 @@ class Provider:
 
 class Standing:
     """One target. `pending`: attempts that have not ended; `waiting`: streams among them that have not begun. `well`:
-    there is nothing to look at before a call is given to it."""
+    neither out, nor on its way back, nor at rest. `free`: that, and nobody has set it bounds that it may have reached,
+    so there is nothing to look at before a call is given to it."""
 
     __slots__ = (
-        "_board", "_limited", "_progress", "_provider", "asked", "breaker", "ceiling", "failures", "first_byte",
+        "_board", "_limited", "_progress", "_provider", "asked", "breaker", "ceiling", "failures", "first_byte", "free",
         "headroom", "latency", "name", "pace", "pending", "rest_reason", "rested", "resting", "successes", "waiting",
         "well", "whole",
     )  # fmt: skip
@@ -93,8 +94,8 @@ class Standing:
         self.latency: Latency | None = None
         """Where a route chooses by it."""
         self.headroom: Headroom | None = None
-        """Likewise."""
-        self.well = True
+        """Where quotas count: see `count_quota`."""
+        self.well = self.free = True
         self.resting = float("-inf")
         """The end of the rest that the provider has asked for."""
         self.rested = float("-inf")
@@ -147,7 +148,8 @@ class Standing:
             self.latency.observe(outcome, now)
         if self.headroom is not None:
             self.headroom.ended(outcome, now)
-        self.ceiling.ended(outcome.error == "overloaded", self.pending, self.first_byte.usual, now)
+        if self.ceiling.ended(outcome.error == "overloaded", self.pending, self.first_byte.usual, now):
+            self._free()
         effect = outcome.effect
         if effect == "good":
             self.successes += 1
@@ -182,6 +184,18 @@ class Standing:
     def proved(self, now: float) -> None:
         """Somebody beside the calls has found it in order."""
         self.breaker.heal(now)
+
+    def lapse(self, now: float) -> None:
+        """What was learned long ago holds no longer."""
+        self.ceiling.lapse(now)
+        self._free()
+
+    def count_quota(self) -> Headroom:
+        """From now on."""
+        if self.headroom is None:
+            self.headroom = Headroom()
+            self._free()
+        return self.headroom
 
     # ── What is asked ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -289,9 +303,13 @@ class Standing:
             self.rested = now
         self.resting = max(self.resting, now + seconds * (1.0 + SPREAD * self._board.draw()))
         self.rest_reason = reason
-        self.well = False
+        self.well = self.free = False
         if not known:
             self._board.tell(Change(self.name, "resting", reason, cause, self.resting - now))
+
+    def _free(self) -> None:
+        """Find out whether it is."""
+        self.free = self.well and self.ceiling.limit is None and self.headroom is None
 
     def _look(self, now: float) -> None:
         """A call begins at a target with something the matter."""
@@ -305,6 +323,7 @@ class Standing:
     def _changed(self, now: float) -> None:
         breaker, state = self.breaker, self.state(now)
         self.well = state == "well"
+        self._free()
         seconds = breaker.until - now if breaker.state == "open" else None
         self._board.tell(Change(self.name, state, breaker.reason, breaker.cause or "", seconds))
 

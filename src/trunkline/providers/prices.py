@@ -62,11 +62,11 @@ class Brackets(Struct, frozen=True):
     """The dearest token of input and of output in a bracket and those below it."""
 
     def cost(self, usage: Usage) -> int:
-        return self.rates[bisect_left(self.starts, usage.input)].cost(usage)
+        return self.rates[bisect_left(self.starts, usage.input) if self.starts else 0].cost(usage)
 
     def ceiling(self, input: int, output: int) -> int:
         """Nano-dollars that no call of at most so many tokens can exceed."""
-        dearest, answer = self.tops[bisect_left(self.starts, input)]
+        dearest, answer = self.tops[bisect_left(self.starts, input) if self.starts else 0]
         return -(-(input * dearest + output * answer) // _MILLION)
 
 
@@ -124,13 +124,25 @@ Pricing = Brackets | Exact | Sounding
 """How a model's calls are priced."""
 
 
+class _Day(Struct, frozen=True):
+    """How a model's calls are priced on one day; None: nobody knows."""
+
+    pricing: Pricing | None
+    date: str
+    start: float
+    end: float
+    """Seconds since the epoch."""
+
+
 class PriceList:
     """Costs of entries. `cost` answers None until `load` has run."""
 
     def __init__(self) -> None:
         self._library: Any = None
-        self._known: dict[tuple[str, int], tuple[Pricing | None, str]] = {}
-        """By model and day: how calls are priced, and the day."""
+        self._days: dict[tuple[str, int], _Day] = {}
+        """By model and day."""
+        self._lately: dict[str, _Day] = {}
+        """By model: the day that was last asked for."""
 
     def load(self) -> None:
         """Import the price list. Slow: for a background thread."""
@@ -147,12 +159,13 @@ class PriceList:
         """(nano-dollars, date of the price, ISO 8601), or None where the price is unknown or not loaded yet."""
         if entry.price_model is None or entry.usage is None or self._library is None:
             return None
-        asked = entry.price_model, int(entry.at // _DAY)
-        pricing, date = self._known.get(asked) or self._look_up(*asked)
-        if pricing is None:
+        day = self._lately.get(entry.price_model)
+        if day is None or not day.start <= entry.at < day.end:
+            day = self._look_up(entry.price_model, entry.at)
+        if day.pricing is None:
             return None
         try:
-            return pricing.cost(entry.usage), date
+            return day.pricing.cost(entry.usage), day.date
         except ValueError:  # counts that contradict each other, as only a provider can send them
             return None
 
@@ -163,20 +176,27 @@ class PriceList:
             return 0
         if self._library is None:
             return None
-        asked = price_model, int(at // _DAY)
-        pricing, _ = self._known.get(asked) or self._look_up(*asked)
-        return pricing.ceiling(input, output) if pricing is not None else None
+        day = self._lately.get(price_model)
+        if day is None or not day.start <= at < day.end:
+            day = self._look_up(price_model, at)
+        return day.pricing.ceiling(input, output) if day.pricing is not None else None
 
-    def _look_up(self, price_model: str, day: int) -> tuple[Pricing | None, str]:
-        if len(self._known) >= MAX_RATES:
-            self._known.clear()
-        found = self._known[price_model, day] = self._read(price_model, day)
+    def _look_up(self, price_model: str, at: float) -> _Day:
+        number = int(at // _DAY)
+        found = self._days.get((price_model, number))
+        if found is None:
+            if len(self._days) >= MAX_RATES:
+                self._days.clear()
+                self._lately.clear()
+            start = number * _DAY
+            when = datetime.fromtimestamp(start + _DAY / 2, UTC)
+            pricing = self._read(price_model, when)
+            found = self._days[price_model, number] = _Day(pricing, when.date().isoformat(), start, start + _DAY)
+        self._lately[price_model] = found
         return found
 
-    def _read(self, price_model: str, day: int) -> tuple[Pricing | None, str]:
+    def _read(self, price_model: str, when: datetime) -> Pricing | None:
         provider, _, model = price_model.partition(":")
-        when = datetime.fromtimestamp(day * _DAY + _DAY / 2, UTC)
-        date = when.date().isoformat()
 
         def price(usage: Usage) -> Any:
             return self._library.calc_price(
@@ -186,17 +206,17 @@ class PriceList:
         try:
             found = price(Usage(input=1))
         except LookupError:
-            return None, date
+            return None
 
         def exact(usage: Usage) -> int:
             return _nano(price(usage).total_price)
 
         by_call = price(Usage()).total_price != 0  # as with models that search
         if by_call or isinstance(found.model.prices, list):  # the latter changes with the hour
-            return Exact(exact), date
+            return Exact(exact)
         starts = _starts(found)
         by_size = brackets(starts, tuple(_rates(price, start + 1) for start in (0, *starts)))
-        return (Sounding(by_size, Exact(exact)) if _sounds(found) else by_size), date
+        return Sounding(by_size, Exact(exact)) if _sounds(found) else by_size
 
     def _usage(self, usage: Usage) -> Any:
         return self._library.Usage(

@@ -68,10 +68,8 @@ class BoundApi(Struct, frozen=True):
     api: Api
     paths: dict[str, bytes]
     """As `Api.paths`, but request targets, percent-encoded; what it cannot do is not there."""
-
-    @property
-    def dialect(self) -> Dialect:
-        return self.api.dialect
+    dialect: Dialect
+    """The API's."""
 
     def path(self, operation: Operation, peek: Peek) -> bytes | None:
         """Where to ask; None where this cannot be asked."""
@@ -256,4 +254,5 @@ def target(provider: Provider, model: str, base_model: str | None = None) -> Tar
 
 
 def _bound(api: Api, base: str, blanks: dict[str, str]) -> BoundApi:
-    return BoundApi(api, {what: (base + path.format(**blanks)).encode() for what, path in api.paths.items()})
+    paths = {what: (base + path.format(**blanks)).encode() for what, path in api.paths.items()}
+    return BoundApi(api, paths, api.dialect)

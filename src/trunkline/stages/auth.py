@@ -64,7 +64,8 @@ class Auth:
         call.capture = key.capture or self.capture
         if key.tags:
             call.tags = (*key.tags, *call.tags)
-        await call.load(call)
+        load = call.load
+        await load(call)
         if key.models is not None:
             self.may_ask(key, call)
         return await proceed(call)

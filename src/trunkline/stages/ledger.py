@@ -71,7 +71,8 @@ class Ledger:
         self, call: Call, status: int, error: GatewayError | None, answer: bytes | bytearray | None = None
     ) -> None:
         """Append the entry of a call that has come to its end."""
-        key, target, peek = call.key, call.target, call.peek
+        key, target, peek, clock = call.key, call.target, call.peek, self._clock
+        told = call.capture != "none"
         entry = Entry(
             id=call.id,
             at=call.arrived,
@@ -79,24 +80,23 @@ class Ledger:
             status=status,
             key=key.id if key is not None else None,
             team=key.team if key is not None else None,
+            tags=call.tags if told else (),
             model=peek.model if peek is not None else None,
             target=target.name if target is not None else None,
             price_model=target.price_model if target is not None else None,
             stream=peek is not None and peek.stream,
+            attempts=call.attempts if told else [],
             priority=call.priority,
             waited=call.waited,
             first_byte=call.first_byte,
-            duration=self._clock() - call.started,
+            duration=clock() - call.started,
             usage=call.usage,
             error=error.code if error is not None else None,
+            message=error.full if error is not None and told else None,
             bytes_in=len(call.body),
             bytes_out=call.bytes_out,
+            lost=tuple(call.lost) if told else (),
         )
-        if call.capture != "none":
-            entry.tags = call.tags
-            entry.attempts = call.attempts
-            entry.lost = tuple(call.lost)
-            entry.message = error.full if error is not None else None
         if call.capture == "full":
             entry.request = call.body.decode("utf-8", "replace")
             entry.response = answer.decode("utf-8", "replace") if answer is not None else None

@@ -29,6 +29,10 @@ class DividedCounters:
         self.renew = own.renew
         self.read = own.read
 
+    @property
+    def held(self) -> int:
+        return self._own.held
+
     async def take(self, wants: tuple[Want, ...], amounts: Sequence[int], lease: int) -> Grant | Refusal:
         return self.at_once(wants, amounts, lease)
 

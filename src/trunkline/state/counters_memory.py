@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from typing import final
 
 from trunkline.core.limit import Grant, Refusal, Want, Window
 from trunkline.policy.quota import LEASE_STEP, bucket_at, lease_end, lives, opening, start_of, tightest
@@ -107,6 +108,7 @@ class Set:
         self.until = min([tally.until for tally in self.tallies], default=_NEVER)
 
 
+@final
 class Held(Grant):
     """A grant that knows its tallies. One that has been forgotten meanwhile held nothing any more. It names no buckets:
     they are those of its moment."""
@@ -135,7 +137,8 @@ class MemoryCounters:
         return self.at_once(wants, amounts, lease)
 
     def at_once(self, wants: tuple[Want, ...], amounts: Sequence[int], lease: int) -> Grant | Refusal:
-        now = self._clock() // 1_000_000
+        clock = self._clock
+        now = clock() // 1_000_000
         if now < self._now:
             now = self._now
         self._now = now
@@ -178,7 +181,7 @@ class MemoryCounters:
         return those
 
     def settle(self, grant: Grant, used: Sequence[int]) -> None:
-        assert isinstance(grant, Held)
+        assert type(grant) is Held
         counted = grant.amounts
         if self._held.pop(id(grant), None) is None:
             counted = [amount if want.kept else 0 for want, amount in zip(grant.wants, counted, strict=True)]
@@ -190,10 +193,16 @@ class MemoryCounters:
                 else:
                     tally.correct(at, real - amount)
 
-    def renew(self, grant: Grant, lease: int) -> None:
-        assert isinstance(grant, Held)
-        if id(grant) in self._held:
-            grant.expires = lease_end(max(self._now, self._clock() // 1_000_000), lease)
+    def renew(self, lease: int) -> None:
+        self._now = now = max(self._now, self._clock() // 1_000_000)
+        end = lease_end(now, lease)
+        for grant in self._held.values():
+            if grant.expires > now:
+                grant.expires = end
+
+    @property
+    def held(self) -> int:
+        return len(self._held)
 
     async def read(self, counters: Sequence[tuple[str, Window]]) -> list[int]:
         self._now = now = max(self._now, self._clock() // 1_000_000)

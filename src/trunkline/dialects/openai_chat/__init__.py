@@ -57,12 +57,17 @@ class OpenAIChat(Dialect):
             seen.model, said = addressed.model or top.need("model", str), None
         model = addressed.model or seen.model or missing("model")
         options = seen.stream_options
-        peek = Peek(model, bool(seen.stream), options is not None and bool(options.include_usage), seen.n or 1)
-        peek.addressed = bool(addressed.model)
-        peek.plain = TYPED not in body
-        peek.tools, peek.effort = len(seen.tools) > len(_NO_TOOLS), seen.reasoning_effort
-        peek.said = said
-        return peek
+        return Peek(
+            model,
+            bool(seen.stream),
+            options is not None and bool(options.include_usage),
+            seen.n or 1,
+            addressed=bool(addressed.model),
+            plain=body.find(TYPED) < 0,
+            tools=len(seen.tools) > len(_NO_TOOLS),
+            effort=seen.reasoning_effort,
+            said=said,
+        )
 
     def patch(self, body: bytes, model: str, peek: Peek, quirks: Quirks) -> bytes:
         if not peek.plain and marked(body):

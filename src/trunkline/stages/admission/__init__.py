@@ -57,11 +57,10 @@ class Admission:
         patience: Patience | None = None,
     ) -> None:
         self.counters = counters
+        self._at_once = counters.at_once
         self.patience = patience or Patience(QueueSettings(), time.monotonic)
         self._prices = prices
         self._seeded = seeded
-        self.live: set[Granted] = set()
-        """What has been given and not come to its end."""
         self._renewing = False
         self._prepared = False
         """All that limits may need to know beforehand is known."""
@@ -84,7 +83,7 @@ class Admission:
         plan = planner.of(key, call.peek.model if call.peek is not None else "", call.tags)
         if not plan.wants:
             return proceed(call)
-        size, take = len(call.body), self.counters.at_once
+        size, take = len(call.body), self._at_once
         if take is None or size > LONG or self.patience.on or not (self._prepared or self._ready(plan)):
             return self._admit(call, plan, proceed)
         amounts = usual(call, plan, self._prices) or self._measured(call, plan, size, 0)
@@ -118,11 +117,10 @@ class Admission:
 
     def _hold(self, call: Call, plan: Plan, answer: Grant | Refusal, size: int) -> None:
         """Raises what a refused call is told. `size`: bytes of the request without its files."""
-        if not isinstance(answer, Grant):
+        if type(answer) is Refusal:
             self.refusals += 1
             raise refused(answer)
-        call.grant = granted = Granted(self, plan, answer, size)
-        self.live.add(granted)
+        call.grant = Granted(self, plan, answer, size)
         if not self._renewing:
             self._renew_later()
         if plan.soft:
@@ -172,9 +170,8 @@ class Admission:
 
     def _renew(self) -> None:
         self._renewing = False
-        for granted in list(self.live):
-            granted.renew()
-        if self.live:
+        self.counters.renew(LEASE)
+        if self.counters.held:
             self._renew_later()
 
     # ── For those who look on ──────────────────────────────────────────────────────────────────────────────────────
@@ -184,7 +181,7 @@ class Admission:
             "trunkline_limit_refusals": self.refusals,
             "trunkline_limit_warnings": self.warnings,
             "trunkline_limit_overruns": self.overruns,
-            "trunkline_limit_grants": len(self.live),
+            "trunkline_limit_grants": self.counters.held,
             "trunkline_limit_calls_waiting": self.patience.waiting,
             "trunkline_limit_calls_waited": self.patience.waited,
         }

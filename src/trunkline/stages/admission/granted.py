@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from operator import gt
 from typing import Protocol
 
 from msgspec import Struct
@@ -28,7 +27,6 @@ class Keeper(Protocol):
     """Who admitted the call."""
 
     counters: Counters
-    live: set[Granted]
     overruns: int
     """How many limits were exceeded by calls that had reserved the most that they could use."""
 
@@ -57,25 +55,23 @@ class Granted(Struct, eq=False):
         self._more = (*self._more, answer)
         return True
 
-    def renew(self) -> None:
-        for grant in (self.grant, *self._more):
-            self._keeper.counters.renew(grant, LEASE)
-
     def settle(self, entry: Entry) -> None:
         keeper, plan, usage = self._keeper, self._plan, entry.usage
         if usage is None:
             used = plan.used(_NOTHING)
         else:
-            prompt, answer = usage.input, usage.output
-            used = plan.used((1, prompt, answer, prompt + answer, entry.cost or 0, 0, 0))
+            prompt, answer, picked = usage.input, usage.output, plan.used
+            used = picked((1, prompt, answer, prompt + answer, entry.cost or 0, 0, 0))
             if plan.counted and not usage.estimated:
                 plan.expectation.learn(self._size, prompt, answer)
-        if plan.bounded and any(map(gt, used, self.grant.amounts)):
-            keeper.overruns += self._exceeded(used)
+        amounts = self.grant.amounts
+        for at in plan.bounded:
+            if used[at] > amounts[at]:
+                keeper.overruns += self._exceeded(used)
+                break
         if self._more:
             used = self._shared(used)
         keeper.counters.settle(self.grant, used)
-        keeper.live.discard(self)
         if keeper.patience.lines:
             keeper.patience.freed()
 

@@ -33,7 +33,7 @@ def usual(call: Call, plan: Plan, prices: Tariff) -> tuple[int, ...] | None:
     room, body, surface = plan.room, call.body, call.surface
     if room is None or peek is None or not peek.plain or surface.operation != "generate" or call.follows is not None:
         return None
-    if (b"\\" in body and spelt(body) is not body) or (room.folds and misspelt(body) is not None):
+    if (body.find(b"\\") >= 0 and spelt(body) is not body) or (room.folds and misspelt(body) is not None):
         return None
     said = asked(body, surface.dialect.name, peek.framing, peek.said)
     if not said.alone:
@@ -50,7 +50,8 @@ def usual(call: Call, plan: Plan, prices: Tariff) -> tuple[int, ...] | None:
     if cost is None:
         return None
     prompt, answer = plan.expectation.of(size, limit)
-    return plan.taken((
+    taken = plan.taken
+    return taken((
         1, prompt, answer, prompt + answer, 0, 1, streams,
         1, most_input, most_output, most_input + most_output, cost,
     ))  # fmt: skip

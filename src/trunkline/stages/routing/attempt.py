@@ -48,9 +48,9 @@ class Attempts:
             raise
         if standing.headroom is not None:
             standing.headroom.hear(reply.heard, start)
-        attempt = call.attempt
+        attempt, clock = call.attempt, self._clock
         attempt.status = reply.status
-        now = self._clock()
+        now = clock()
         begun = now - start
         standing.answered(begun, now, stream)
         reply.on_finish.append(partial(self._answered, call, reply, candidate, attempt, begun))
@@ -61,7 +61,8 @@ class Attempts:
     ) -> None:
         """The answer has come to an end, a good one or a bad one: its status was sent long since."""
         assert call.peek is not None
-        now, stream = self._clock(), call.peek.stream
+        clock, stream = self._clock, call.peek.stream
+        now = clock()
         attempt.duration = now - call.started - attempt.start
         error = error or reply.flow.error
         if error is None:

@@ -93,8 +93,7 @@ def choose(legs: Sequence[Leg], ask: Ask, draw: Draw, commit: bool = True) -> Ca
         bare = ask.bond is None and not ask.preferred
         simply = bare and leg.plain and left[0] is leg.candidates[0]
         for each in left:
-            standing = each.standing
-            if not standing.well or standing.ceiling.limit is not None or standing.headroom is not None or each.bounded:
+            if leg.bounded or not each.standing.free:
                 break
             if simply:
                 return each
@@ -123,11 +122,12 @@ def _decided(leg: Leg, ask: Ask, draw: Draw) -> Candidate:
     """What `_picked` comes to where a leg has one strategy, and that may take any of its candidates: nearly always."""
     candidates = leg.candidates
     name, strategy, _ = leg.deciding
-    ranks = strategy.rank(candidates, ask)
+    rank, pick, took = strategy.rank, strategy.pick, strategy.took
+    ranks = rank(candidates, ask)
     drawn = (draw(), draw()) if strategy.draws else NONE
-    chosen = candidates[strategy.pick(ranks, drawn)]
-    if strategy.took is not None:
-        strategy.took(candidates, chosen)
+    chosen = candidates[pick(ranks, drawn)]
+    if took is not None:
+        took(candidates, chosen)
     ask.call.choice = Choice((Step(name, dict(zip(leg.names, ranks)), 0.0, drawn),))  # noqa: B905
     return chosen
 

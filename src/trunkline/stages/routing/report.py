@@ -20,7 +20,7 @@ def report(board: Board, names: Iterable[str], now: float, at: float) -> list[di
 
 def _row(standing: Standing, now: float, at: float) -> dict[str, Any]:
     breaker, state = standing.breaker, standing.state(now)
-    standing.ceiling.lapse(now)
+    standing.lapse(now)
     ends = {"resting": standing.resting, "out": breaker.until}.get(state)
     success = breaker.success(now)
     return {

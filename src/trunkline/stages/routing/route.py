@@ -13,7 +13,7 @@ from trunkline.core.call import Entry
 from trunkline.core.stores import Prices
 from trunkline.core.usage import Usage
 from trunkline.policy.conditions import Condition
-from trunkline.policy.headroom import Headroom, Quota
+from trunkline.policy.headroom import Quota
 from trunkline.policy.latency import Latency
 from trunkline.policy.needs import Ability, Watch, watch
 from trunkline.policy.standing import Board, Standing
@@ -35,14 +35,13 @@ class Named(Protocol):
 class Candidate:
     """A target on a leg, with what the configuration says of it there and what is known of it."""
 
-    __slots__ = ("_prices", "bounded", "condition", "credit", "name", "row", "standing", "target")
+    __slots__ = ("_prices", "condition", "credit", "name", "row", "standing", "target")
 
     def __init__(self, target: Named, row: TargetSettings, standing: Standing, prices: Prices) -> None:
         self.target = target
         self.name = target.name
         self.row = row
         self.standing = standing
-        self.bounded = row.max_concurrency is not None
         self.condition = Condition(row.when) if row.when is not None else None
         self.credit = 0.0
         """Of smooth weighted round robin."""
@@ -65,6 +64,7 @@ class Leg:
     """One model of a route; the first is the one that was asked for."""
 
     __slots__ = (
+        "bounded",
         "canaries",
         "candidates",
         "conditional",
@@ -92,6 +92,7 @@ class Leg:
         """The strategies but the last, and that one, which picks."""
         self.everybody = candidates
         """All candidates of its route."""
+        self.bounded = any(each.row.max_concurrency is not None for each in candidates)
         self.conditional = any(each.condition is not None for each in candidates)
         self.canaries = any(each.row.canary is not None for each in candidates)
         self.tiered = len({each.row.tier for each in candidates}) > 1
@@ -110,18 +111,19 @@ class Leg:
         for each in self.candidates:
             if "latency" in self.settings.strategy and each.standing.latency is None:
                 each.standing.latency = Latency()
-            if "quota" in self.settings.strategy and each.standing.headroom is None:
-                each.standing.headroom = Headroom()
+            if "quota" in self.settings.strategy:
+                each.standing.count_quota()
 
 
 class Route:
     """`watch`: what to look for in a request, because some target is known to lack it. `mirror`: who gets copies."""
 
-    __slots__ = ("candidates", "legs", "mirror", "model", "only", "watch")
+    __slots__ = ("candidates", "legs", "mirror", "model", "only", "settings", "watch")
 
     def __init__(self, model: str, legs: tuple[Leg, ...], mirror: Candidate | None = None) -> None:
         self.model = model
         self.legs = legs
+        self.settings = legs[0].settings
         self.mirror = mirror
         self.candidates = tuple(candidate for leg in legs for candidate in leg.candidates)
         for leg in legs:
@@ -129,10 +131,6 @@ class Route:
         self.only = self.candidates[0] if len(self.candidates) == 1 else None
         """The one candidate of a route that has no choice."""
         self.watch: Watch = watch(self.candidates)
-
-    @property
-    def settings(self) -> ModelSettings:
-        return self.legs[0].settings
 
 
 class Unpriced:
@@ -172,8 +170,7 @@ class Routes:
                     known = quotas.get(row.target, Quota())
                     quotas[row.target] = known.tightened(Quota(row.quota.rpm, row.quota.tpm, row.quota.rpd))
         for name in quotas:
-            standing = self._board.of(name)
-            standing.headroom = standing.headroom or Headroom()
+            self._board.of(name).count_quota()
         for standing in self._board.shown():
             if standing.headroom is not None:
                 standing.headroom.allow(quotas.get(standing.name, Quota()))

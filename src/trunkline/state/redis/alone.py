@@ -86,9 +86,9 @@ class Alone:
         elif self._ongoing:
             self._count(grant, -1)
 
-    def renew(self, grant: Grant, lease: int) -> None:
-        if (mine := self._mine.get(grant.id)) is not None:
-            self._counters.renew(mine, lease)
+    def renew(self, lease: int) -> None:
+        """What was admitted alone goes on."""
+        self._counters.renew(lease)
 
     def _count(self, grant: Grant, sign: int) -> None:
         for want, amount in zip(grant.wants, grant.amounts, strict=True):

@@ -74,13 +74,18 @@ class RedisCounters:
             self._debts.settle(grant, used)
         self._foreign.discard(grant.id)
 
-    def renew(self, grant: Grant, lease: int) -> None:
-        if grant.id in self._held:
-            lease = min(lease, LONGEST_LEASE)
-            grant.expires = self._alone.now() // 1_000_000 + lease
-            self._alone.renew(grant, lease)
+    def renew(self, lease: int) -> None:
+        lease = min(lease, LONGEST_LEASE)
+        end = self._alone.now() // 1_000_000 + lease
+        self._alone.renew(lease)
+        for name, grant in self._held.items():
+            grant.expires = end
             if self._client.up:
-                unheeded(self._client.run("renew", (), (grant.id, lease), lazily=True))
+                unheeded(self._client.run("renew", (), (name, lease), lazily=True))
+
+    @property
+    def held(self) -> int:
+        return len(self._held)
 
     async def read(self, counters: Sequence[tuple[str, Window]]) -> list[int]:
         if not self._client.up:
