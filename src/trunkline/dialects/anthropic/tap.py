@@ -66,10 +66,10 @@ class StreamTap:
         if (sound := unbroken(block)) is not block and self.error is None:
             self._read(sound)
             return sound + self.fail(UpstreamProtocol(NOT_JSON))
-        if b'_tool_result"' not in block:  # what a server's tool found is not the model's output
+        if block.find(b'_tool_result"') < 0:  # what a server's tool found is not the model's output
             self._bytes += len(block) - _OVERHEAD * block.count(b"\n\n")
             self.produced = max(0, self._bytes) // BYTES_PER_TOKEN
-        if b'"message_' in block or b'"error"' in block:
+        if block.find(b'"message_') >= 0 or block.find(b'"error"') >= 0:
             self._read(block)
         return block
 

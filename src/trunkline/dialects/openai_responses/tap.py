@@ -74,7 +74,7 @@ class StreamTap:
         if (sound := unbroken(data)) is not data:
             self._inspect(sound)
             return sound + self.fail(UpstreamProtocol(NOT_JSON))
-        if b'"response":' in data or b'"error"' in data:
+        if data.find(b'"response":') >= 0 or data.find(b'"error"') >= 0:
             self._inspect(data)
         return data
 
