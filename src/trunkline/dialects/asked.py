@@ -125,7 +125,10 @@ def asked(body: bytes, dialect: str, maker: str = "", said: Length | None = None
                 return _UNSAID
             for told, name, newer in _PLAIN[dialect]:
                 value = told(seen)
-                if type(value) is int and body.count(name) == 1:
+                if type(value) is not int:
+                    continue
+                last = body.rfind(name)  # limits mostly follow the messages, and texts mostly have no underscore
+                if (last >= 0 and body.find(b"_", 0, last) < 0) or body.count(name) == 1:
                     return Asked(value if 0 < value < _MOST else None, 1, newer, True)
         if _repeats(body):
             seen = _repeated(body)

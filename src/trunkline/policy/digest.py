@@ -41,7 +41,8 @@ class Digest:
     def add(self, seconds: float, now: float) -> None:
         if now >= self._due:
             self._turn(now)
-        self._present[min(max(int(log2(seconds / _LEAST) * _STEPS) + 1, 0), _COUNT - 1) if seconds > _LEAST else 0] += 1
+        bucket = int(log2(seconds / _LEAST) * _STEPS) + 1 if seconds > _LEAST else 0
+        self._present[bucket if bucket < _COUNT else _COUNT - 1] += 1
 
     def quantile(self, share: float, now: float) -> float | None:
         """Of the last ten to twenty seconds, or of the usual where that is too little; None where nothing is known."""

@@ -76,7 +76,9 @@ class Latency:
         passed = self.passed
         if not passed:
             return expected
-        age = min(now - self.first.at, passed * PASSED_OVER)
+        age, most = now - self.first.at, passed * PASSED_OVER
+        if age > most:
+            age = most
         return expected * exp(-age / DECAY) if age > 0.0 else expected
 
     def observe(self, outcome: Outcome, now: float) -> None:

@@ -109,7 +109,7 @@ class Set:
 
 
 @final
-class Held(Grant):
+class Held(Grant, eq=False):
     """A grant that knows its tallies. One that has been forgotten meanwhile held nothing any more. It names no buckets:
     they are those of its moment."""
 
@@ -126,8 +126,8 @@ class MemoryCounters:
         self._tallies: dict[str, Tally] = {}
         self._sets: dict[int, Set] = {}
         """By the identity of the wants that were met lately."""
-        self._held: dict[int, Held] = {}
-        """What has been granted and not settled, by identity."""
+        self._held: set[Held] = set()
+        """What has been granted and not settled."""
         self._tidy_at = 0
         self._waiting: list[str] = []
         """Counters that are yet to be looked at, whether they can be forgotten."""
@@ -162,7 +162,7 @@ class MemoryCounters:
             tally.total = total
             totals.append(total)
         grant = Held(wants, amounts, (), totals, now, lease_end(now, lease), "", tallies)
-        self._held[id(grant)] = grant
+        self._held.add(grant)
         return grant
 
     def _set_of(self, wants: tuple[Want, ...]) -> Set | None:
@@ -183,7 +183,9 @@ class MemoryCounters:
     def settle(self, grant: Grant, used: Sequence[int]) -> None:
         assert type(grant) is Held
         counted = grant.amounts
-        if self._held.pop(id(grant), None) is None:
+        if grant in self._held:
+            self._held.remove(grant)
+        else:
             counted = [amount if want.kept else 0 for want, amount in zip(grant.wants, counted, strict=True)]
         at = grant.at
         for tally, amount, real in zip(grant.tallies, counted, used):  # noqa: B905
@@ -196,7 +198,7 @@ class MemoryCounters:
     def renew(self, lease: int) -> None:
         self._now = now = max(self._now, self._clock() // 1_000_000)
         end = lease_end(now, lease)
-        for grant in self._held.values():
+        for grant in self._held:
             if grant.expires > now:
                 grant.expires = end
 
@@ -260,7 +262,7 @@ class MemoryCounters:
         """Give back what leases held that have ended, and forget counters that are empty. Once a second: leases end on
         whole seconds."""
         self._tidy_at = now - now % LEASE_STEP + LEASE_STEP
-        ended = sorted([grant for grant in self._held.values() if grant.expires <= now], key=lambda each: each.expires)
+        ended = sorted([grant for grant in self._held if grant.expires <= now], key=lambda each: each.expires)
         if len(ended) > MAX_ENDED:
             self._tidy_at = now  # the next call goes on with it
         for grant in ended[:MAX_ENDED]:
@@ -274,7 +276,7 @@ class MemoryCounters:
                 self._sets.clear()
 
     def _give_back(self, grant: Held) -> None:
-        del self._held[id(grant)]
+        self._held.remove(grant)
         for tally, want, amount in zip(grant.tallies, grant.wants, grant.amounts, strict=True):
             if not want.kept:
                 tally.correct(grant.at, -amount)

@@ -82,15 +82,21 @@ def choose(legs: Sequence[Leg], ask: Ask, draw: Draw, commit: bool = True) -> Ca
     """Whom to ask next: from the first leg that has somebody in good health; where no leg has, the least bad of the
     first leg that has anybody. None: nobody is left. Why is in `Call.choice`. `commit` False: to look only, so that
     nothing changes for the next choice."""
-    spare: tuple[Leg, Sequence[Candidate]] | None = None
     ask.call.choice = None
+    # Nobody is ruled out in a first attempt that needs nothing special: most are.
+    leg, bare = legs[0], ask.bond is None and not ask.preferred
+    if leg.direct and bare and commit and ask.able is leg.everybody and not ask.tried:
+        for each in leg.candidates:
+            if not each.standing.free:
+                break
+        else:
+            return _decided(leg, ask, draw)
+    spare: tuple[Leg, Sequence[Candidate]] | None = None
     for leg in legs:
-        # Nobody is ruled out in a first attempt that needs nothing special: most are.
         free = not ask.tried and ask.able is leg.everybody and not leg.conditional
         left = leg.candidates if free else [each for each in leg.candidates if not refused(each, ask, FILTERS)]
         if not left:
             continue
-        bare = ask.bond is None and not ask.preferred
         simply = bare and leg.plain and left[0] is leg.candidates[0]
         for each in left:
             if leg.bounded or not each.standing.free:
@@ -98,8 +104,6 @@ def choose(legs: Sequence[Leg], ask: Ask, draw: Draw, commit: bool = True) -> Ca
             if simply:
                 return each
         else:
-            if bare and leg.direct and left is leg.candidates and commit:
-                return _decided(leg, ask, draw)
             return _picked(leg, left, ask, draw, commit)
         if simply and not refused(left[0], ask, SOFT):
             return left[0]

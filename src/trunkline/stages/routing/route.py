@@ -100,8 +100,9 @@ class Leg:
         """The first is taken: nothing is compared."""
         self.plain = self.simple and not self.tiered and not self.canaries
         """The first of all is: nobody else need be looked at."""
-        self.direct = len(self.plan) == 1 and len(candidates) > 1 and not (self.simple or self.tiered or self.canaries)
-        """One strategy says it all."""
+        split = self.tiered or self.canaries or self.conditional or self.bounded
+        self.direct = len(self.plan) == 1 and len(candidates) > 1 and not (self.simple or split)
+        """One strategy says it all, and may take whoever is free."""
         self.took = [strategy.took for _, strategy, _ in self.plan if strategy.took is not None]
         """What is to be told of each choice."""
         self._observe()
