@@ -17,7 +17,7 @@ from trunkline.core.redis_url import locate_redis
 from trunkline.policy.quota import FIXED
 from trunkline.state.redis import connection
 from trunkline.state.redis.client import RedisClient
-from trunkline.state.redis.connection import Connection, RedisError, RedisLost
+from trunkline.state.redis.connection import Connection, RedisError, RedisLost, pack
 from trunkline.state.redis.hints import MAX_A_SECOND, MAX_HINT, Hint, RedisHints
 
 LOOPS = {"uvloop": uvloop.new_event_loop}
@@ -121,7 +121,7 @@ async def connected(answer: Server) -> tuple[Connection, asyncio.Server, list[Co
 async def test_commands_of_one_turn_leave_together_and_answers_come_in_order() -> None:
     answers = Server(b"+one\r\n-ERR two\r\n:3\r\n")
     one, server, _ = await connected(answers)
-    first, second, third = one.send("GET", "a"), one.decide("GET", b"b"), one.send("GET", 3)
+    first, second, third = one.send("GET", "a"), one.decide(pack(("GET", b"b"))), one.send("GET", 3)
     assert await first == b"one"
     with pytest.raises(RedisError, match="ERR two"):
         await second
@@ -180,9 +180,9 @@ async def test_a_client_that_serves_nothing_else_is_used_again_too(redis: RedisS
         redis.stop()
         await until(lambda: not client.up)
         with pytest.raises(RedisLost):
-            await client.ask("PING")
+            await client.decide(pack(("PING",)))
         assert client.counts.outages == outages
         redis.start()
         await until(lambda: client.up)
-        assert await client.ask("PING") == b"PONG"
+        assert await client.decide(pack(("PING",))) == b"PONG"
     await client.aclose()

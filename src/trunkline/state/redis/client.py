@@ -19,9 +19,9 @@ from msgspec import Struct
 from trunkline.core.redis_url import RedisLocation
 from trunkline.core.stores import StoreError, StoreUnavailable
 from trunkline.policy.outage import RedisSettings, StoreBreaker
-from trunkline.state.redis.connection import Connection, RedisError, RedisLate, RedisLost
+from trunkline.state.redis.connection import Connection, Receiver, RedisError, RedisLate, RedisLost, pack
 from trunkline.state.redis.finding import Finder
-from trunkline.state.redis.prepared import Preparations
+from trunkline.state.redis.prepared import Frame, Preparations, framed
 from trunkline.state.redis.scripts import read_scripts
 
 log = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ class RedisClient:
         """By channel: who takes what is published there."""
         self._tag = f"{{{settings.prefix}}}:"
         self._common = [self.key(name) for name in ("leases", "held", "ended")]
-        self.prepared = Preparations(self.counter).of
+        self.prepared = Preparations(self.counter, self.frame).of
         self.scripts = read_scripts()
         self._breaker = StoreBreaker()
         self._finder = Finder(location, self._made, self.key("name").decode())
@@ -98,19 +98,22 @@ class RedisClient:
 
     # ── Asking ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def decide(self, script: str, keys: Sequence[bytes], args: Sequence[Any]) -> Any:
-        """Run a script within the deadline. Raises StoreError: then nobody knows whether it ran."""
-        answer = await self.ask(*self._command(script, keys, args))
-        self.counts.decided += 1
-        return answer
+    def packed(self, script: str, keys: Sequence[bytes], args: Sequence[Any]) -> bytes:
+        """The command that runs a script."""
+        return pack(self._command(script, keys, args))
 
-    async def ask(self, *command: Any) -> Any:
-        """Any command within the deadline. Raises StoreError."""
+    def frame(self, script: str, keys: Sequence[bytes], given: int, facts: Sequence[Any]) -> Frame:
+        """The same, of whose arguments `given` follow later; then come these facts."""
+        return framed(self._command(script, keys, ()), given, facts)
+
+    async def decide(self, command: bytes) -> Any:
+        """Have a packed command answered within the deadline. Raises StoreError: then nobody knows whether it was
+        done."""
         connection = self._connection
         if connection is None or not self.up:
             raise RedisLost("Redis: not in use")
         try:
-            answer = await connection.decide(*command)
+            answer = await connection.decide(command)
         except RedisLate:
             self.counts.late += 1
             if self._breaker.failed(monotonic()):
@@ -120,7 +123,15 @@ class RedisClient:
             self._wrong(connection, error)
             raise
         self._breaker.succeeded()
+        self.counts.decided += 1
         return answer
+
+    def post(self, command: bytes, receiver: Receiver) -> None:
+        """Have a packed command done some time soon, after all that was asked before."""
+        if self._connection is None:
+            receiver.set_exception(RedisLost("Redis: not connected"))
+        else:
+            self._connection.post(command, receiver, lazily=True)
 
     def run(self, script: str, keys: Sequence[bytes], args: Sequence[Any], lazily: bool = False) -> asyncio.Future[Any]:
         """Run a script some time soon, after all that was asked before. Whoever does not want the answer says so by

@@ -14,7 +14,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
 from time import monotonic
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import hiredis
 
@@ -45,6 +45,18 @@ class RedisLate(StoreUnavailable):
 pack: Callable[[tuple[Any, ...]], bytes] = hiredis.pack_command
 
 
+class Receiver(Protocol):
+    """Who gets an answer. An `asyncio.Future` is one; whoever only looks out for errors needs none."""
+
+    def done(self) -> bool:
+        """Whether it wants the answer no longer."""
+        ...
+
+    def set_result(self, answer: Any, /) -> None: ...
+
+    def set_exception(self, error: StoreError, /) -> None: ...
+
+
 class Connection(asyncio.Protocol):
     """`deadline`: seconds for a decision. `pushed` takes what Redis sends unasked, `ended` is called once."""
 
@@ -58,7 +70,7 @@ class Connection(asyncio.Protocol):
         self._outgoing: list[bytes] = []
         self._leaving = False
         self._later: asyncio.TimerHandle | None = None
-        self._pending: deque[tuple[asyncio.Future[Any], float]] = deque()
+        self._pending: deque[tuple[Receiver, float]] = deque()
         self._asked: list[asyncio.Future[Any]] = []
         """Decisions that are not sent yet: their time begins when they are, for what passes before is our own."""
         self._deciding: deque[tuple[float, asyncio.Future[Any]]] = deque()
@@ -82,21 +94,26 @@ class Connection(asyncio.Protocol):
         """The answer, or `RedisError`, or `RedisLost`. Never awaits; cancelling the future leaves the command sent.
         `lazily`: it may wait a moment for others to leave with."""
         future = self._loop.create_future()
+        self.post(pack(command), future, lazily)
+        return future
+
+    def post(self, command: bytes, receiver: Receiver, lazily: bool = False) -> None:
+        """The same for a command that is packed already; its answer goes to this receiver."""
         transport = self._transport
         if transport is None or len(self._pending) >= MAX_PENDING or transport.is_closing():
-            future.set_exception(RedisLost("Redis: the connection takes no more commands"))
-            return future
+            receiver.set_exception(RedisLost("Redis: the connection takes no more commands"))
+            return
         self._write(command, LAZINESS if lazily else 0.0)
-        self._pending.append((future, monotonic()))
-        return future
+        self._pending.append((receiver, monotonic()))
 
     def listen(self, channels: Iterable[bytes]) -> None:
         """SUBSCRIBE, which RESP3 confirms by pushes, and not by an answer."""
-        self._write(("SUBSCRIBE", *channels), 0.0)
+        self._write(pack(("SUBSCRIBE", *channels)), 0.0)
 
-    def decide(self, *command: Any) -> asyncio.Future[Any]:
-        """The same within the deadline, or `RedisLate`."""
-        future = self.send(*command)
+    def decide(self, command: bytes) -> asyncio.Future[Any]:
+        """The answer to a packed command within the deadline, or `RedisLate`."""
+        future = self._loop.create_future()
+        self.post(command, future)
         if not future.done():
             self._asked.append(future)
         return future
@@ -120,15 +137,15 @@ class Connection(asyncio.Protocol):
                 if isinstance(reply, hiredis.PushNotification):
                     self._pushed(reply)
                     continue
-                future, sent = pending.popleft()
+                receiver, sent = pending.popleft()
                 passed = now - sent
                 self.waited += passed
-                if future.done():
+                if receiver.done():
                     continue
                 if isinstance(reply, RedisError):
-                    future.set_exception(reply)
+                    receiver.set_exception(reply)
                 else:
-                    future.set_result(reply)
+                    receiver.set_result(reply)
         except (RedisLost, IndexError):  # bytes that are no answer, or an answer to nothing
             self.abort()
             return
@@ -144,16 +161,16 @@ class Connection(asyncio.Protocol):
         self._deciding.clear()
         self._outgoing.clear()
         while self._pending:
-            future, _ = self._pending.popleft()
-            if not future.done():
-                future.set_exception(RedisLost("Redis: the connection ended"))
+            receiver, _ = self._pending.popleft()
+            if not receiver.done():
+                receiver.set_exception(RedisLost("Redis: the connection ended"))
         self._ended(self)
 
     # ── Within ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _write(self, command: tuple[Any, ...], within: float) -> None:
+    def _write(self, command: bytes, within: float) -> None:
         """Have it leave within so many seconds; 0: with this turn of the event loop."""
-        self._outgoing.append(pack(command))
+        self._outgoing.append(command)
         if within == 0.0 and not self._leaving:
             self._leaving = True
             self._loop.call_soon(self._flush)

@@ -52,9 +52,8 @@ class RedisCounters:
         name = f"{client.salt}{next(self._numbers):x}"
         lease = min(lease, LONGEST_LEASE)
         if client.up:
-            prepared = client.prepared(wants)
             try:
-                answer = await client.decide("take", prepared.keys, (name, lease, *amounts, *prepared.facts))
+                answer = await client.decide(client.prepared(wants).take.filled(name, lease, *amounts))
             except asyncio.CancelledError:
                 self._debts.annul(name)
                 raise
@@ -91,9 +90,8 @@ class RedisCounters:
         if not self._client.up:
             raise StoreUnavailable("Redis does not answer: nobody knows what all processes together have used")
         facts = [fact for _, window in counters for fact in (window.width, window.kept)]
-        totals: list[int] = await self._client.decide(
-            "read", [self._client.counter(name) for name, _ in counters], facts
-        )
+        keys = [self._client.counter(name) for name, _ in counters]
+        totals: list[int] = await self._client.decide(self._client.packed("read", keys, facts))
         return totals
 
     # ── Deciding ───────────────────────────────────────────────────────────────────────────────────────────────────

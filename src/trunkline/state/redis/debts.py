@@ -59,7 +59,7 @@ class Debts:
         """Now, or when Redis is back."""
         one = Unsettled(grant, tuple(used))
         if self._client.up:
-            self._settle(one)
+            self._client.post(self._settlement(one), _Told(self.failed, one))
         else:
             self._later(one)
 
@@ -100,13 +100,17 @@ class Debts:
 
     # ── Commands ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _settle(self, one: Unsettled) -> asyncio.Future[Any]:
+    def _settlement(self, one: Unsettled) -> bytes:
         grant = one.grant
-        facts: list[Any] = [grant.id, int(one.first)]
-        for want, bucket, amount, used in zip(grant.wants, grant.buckets, grant.amounts, one.used, strict=True):
-            facts += (want.window.width, want.window.kept, bucket, amount, used, int(want.kept))
-        keys = self._client.prepared(grant.wants).keys
-        return self._sent("settle", keys, facts, lambda: None, lambda error: self._again(one, error))
+        frame = self._client.prepared(grant.wants).settle
+        return frame.filled(grant.id, int(one.first), *grant.buckets, *grant.amounts, *one.used)
+
+    def _settle(self, one: Unsettled) -> asyncio.Future[Any]:
+        """What could not be settled at once."""
+        future = asyncio.get_running_loop().create_future()
+        self._client.post(self._settlement(one), future)
+        future.add_done_callback(_looking(lambda: None, lambda error: self.failed(one, error)))
+        return future
 
     def _charge(self, number: str, bill: Owed) -> asyncio.Future[Any]:
         facts: list[Any] = [self._client.key(f"bill:{number}")]
@@ -127,24 +131,12 @@ class Debts:
         succeeded: Callable[[], None],
         failed: Callable[[StoreError], None],
     ) -> asyncio.Future[Any]:
-        """Send it. An error that would come again counts as success, for the debt cannot be paid."""
-
-        def look(future: asyncio.Future[Any]) -> None:
-            error = None if future.cancelled() else future.exception()
-            if isinstance(error, RedisError) and str(error).partition(" ")[0] in HOPELESS:
-                log.error("Redis cannot take what it is told of limits: %s", error)
-                succeeded()
-            elif isinstance(error, StoreError):
-                failed(error)
-            else:
-                succeeded()
-
         future = self._client.run(script, keys, facts, lazily=True)
-        future.add_done_callback(look)
+        future.add_done_callback(_looking(succeeded, failed))
         return future
 
-    def _again(self, one: Unsettled, error: StoreError) -> None:
-        """The connection ended, and nobody knows whether this was done; where Redis answered, it was not."""
+    def failed(self, one: Unsettled, error: StoreError) -> None:
+        """The connection ended, and nobody knows whether this was settled; where Redis answered, it was not."""
         if not isinstance(error, RedisError):
             one.first = False
         self._later(one)
@@ -157,6 +149,46 @@ class Debts:
         if size >= most:
             self.forgotten += 1
         return size < most
+
+
+class _Told(Struct):
+    """`state.redis.connection.Receiver` for a settlement: nobody waits for its answer, and hardly any is an error."""
+
+    failed: Callable[[Unsettled, StoreError], None]
+    one: Unsettled
+
+    def done(self) -> bool:
+        return False
+
+    def set_result(self, answer: Any) -> None:
+        """It is settled."""
+
+    def set_exception(self, error: StoreError) -> None:
+        if not _hopeless(error):
+            self.failed(self.one, error)
+
+
+def _looking(
+    succeeded: Callable[[], None], failed: Callable[[StoreError], None]
+) -> Callable[[asyncio.Future[Any]], None]:
+    """To be called with a future that is done. An error that would come again counts as success, for the debt cannot be
+    paid."""
+
+    def look(future: asyncio.Future[Any]) -> None:
+        error = None if future.cancelled() else future.exception()
+        if isinstance(error, StoreError) and not _hopeless(error):
+            failed(error)
+        else:
+            succeeded()
+
+    return look
+
+
+def _hopeless(error: StoreError) -> bool:
+    if not isinstance(error, RedisError) or str(error).partition(" ")[0] not in HOPELESS:
+        return False
+    log.error("Redis cannot take what it is told of limits: %s", error)
+    return True
 
 
 async def done(futures: Iterable[asyncio.Future[Any]]) -> None:
