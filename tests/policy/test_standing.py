@@ -271,6 +271,37 @@ def test_full() -> None:
     assert target.full(None) == "it has 1 calls in work, and bears 1 at the moment"
 
 
+def test_free_is_who_is_well_and_has_no_bounds() -> None:
+    stand = Stand()
+    stand.board.configure(HealthSettings(failures=1000, calls=1000), ConcurrencySettings(floor=1))
+    limited, counted, ill = stand.of("one/a"), stand.of("one/b"), stand.of("two/c")
+    assert limited.free
+    assert counted.free
+    assert ill.free
+    for _ in range(20):
+        limited.began(stand.now)
+        limited.began(stand.now)
+        limited.ended(Outcome(0.1, None, False, None, "overloaded", "upstream"), stand.now + 0.1)
+        limited.ended(Outcome(0.1, None, False, None, "overloaded", "upstream"), stand.now + 0.1)
+        stand.now += 0.2
+    assert limited.ceiling.limit is not None
+    assert limited.well
+    assert not limited.free
+    stand.now += 3600.0
+    limited.lapse(stand.now)
+    assert limited.ceiling.limit is None
+    assert limited.free
+    assert counted.count_quota() is counted.count_quota()
+    assert not counted.free
+    ill.rest(5.0, "told so", stand.now)
+    assert not ill.well
+    assert not ill.free
+    stand.now += 10.0
+    stand.works(ill)
+    assert ill.well
+    assert ill.free
+
+
 def test_other_rules_from_now_on() -> None:
     stand = Stand()
     target = stand.of()
@@ -349,6 +380,7 @@ def test_counts_come_out_even_and_nobody_is_out_for_good(
                 target.told("probe", "dead", stand.now)
             case "proof":
                 target.proved(stand.now)
+        assert target.free == (target.well and target.ceiling.limit is None)
         assert target.pending == len(work)
         assert target.waiting == sum(each.stream and each.begun is None for each in work)
     for each in work:
