@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Sequence
+from functools import cache
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -22,6 +24,9 @@ from trunkline.state.location import StateError
 _encode = msgspec.json.Encoder().encode
 
 MAX_GROUPS = 10_000
+MANY_AT_ONCE = 64
+"""Rows in one statement for SQLite, which takes 32,766 values in one (since 3.32, of 2020). A power of two: what is
+left over goes in halves, so that few statements are ever prepared."""
 EPOCH_DAY = datetime.date(1970, 1, 1).toordinal()
 
 TOKENS = Usage.__struct_fields__
@@ -155,10 +160,20 @@ def _usage_row(row: Any, by: Sequence[str]) -> UsageRow:
 
 
 def _inserted(connection: sa.Connection, rows: list[tuple[Any, ...]]) -> None:
-    """Rows as plain tuples: SQLAlchemy's way costs twice the storing itself."""
-    places = ", ".join("?" * len(_COLUMNS))
-    into = f"INSERT INTO ledger ({_NAMES}) VALUES ({places}) ON CONFLICT DO NOTHING"  # noqa: S608 - names of ours
-    connection.exec_driver_sql(into, rows)
+    """Rows as plain tuples: SQLAlchemy's way costs twice the storing itself. Many in one statement: Python's driver
+    lets go of the interpreter's lock at each, and on a busy core has it back only when the event loop waits."""
+    start, size = 0, MANY_AT_ONCE
+    while start < len(rows):
+        while size > len(rows) - start:
+            size //= 2
+        connection.exec_driver_sql(_into(size), tuple(chain.from_iterable(rows[start : start + size])))
+        start += size
+
+
+@cache
+def _into(rows: int) -> str:
+    places = f"({', '.join('?' * len(_COLUMNS))})"
+    return f"INSERT INTO ledger ({_NAMES}) VALUES {', '.join([places] * rows)} ON CONFLICT DO NOTHING"  # noqa: S608
 
 
 def _copied(connection: sa.Connection, rows: list[tuple[Any, ...]]) -> None:
