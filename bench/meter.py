@@ -36,8 +36,8 @@ class Meter(Struct):
 
     @contextmanager
     def round(self) -> Iterator[list[int]]:
-        """Measures its block, which appends the units of work that it has done, and what is left to do after it: entries
-        go into the ledger a moment later, and would be counted in the round of another."""
+        """Measures its block, which appends the units of work that it has done, and what is left to do after it:
+        entries go into the ledger a moment later, and would be counted in the round of another."""
         units: list[int] = []
         cpu, busy, begun = self.process.cpu, busy_seconds(UNDER_TEST), time.perf_counter()
         yield units
@@ -45,7 +45,6 @@ class Meter(Struct):
         used, seconds = self.process.cpu - cpu, time.perf_counter() - begun
         self.costs.append(used / sum(units) * 1e6)
         self.foreign.append(max(0.0, (busy_seconds(UNDER_TEST) - busy - used) / seconds))
-
 
     def _rest(self) -> None:
         for _ in range(LOOKS):
