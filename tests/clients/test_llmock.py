@@ -6,7 +6,6 @@ so the caller here does what an application does, and asks once more when it is 
 
 from __future__ import annotations
 
-import random
 import shutil
 import socket
 import subprocess
@@ -21,6 +20,8 @@ import pytest
 from tests.edges.families import ANTHROPIC, FAMILIES, OPENAI, Family
 from tests.running import Running, running
 from tests.talking import Answer, ask
+from trunkline.policy.retry import pause
+from trunkline.stages.routing import journey
 
 LLMOCK = shutil.which("llmock", path=str(Path(sys.executable).parent))
 
@@ -149,7 +150,10 @@ def alone(port: int) -> dict[str, Any]:
 async def test_its_verdict_finds_no_fault_in_how_a_target_is_asked_again(
     client: Family, streaming: bool, llmock: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(random, "random", lambda: 0.5)  # pauses by chance may shrink, which the judge takes for none
+    def halfway(number: int, base: float, longest: float, draw: Any, advice: float | None = None) -> float:
+        return pause(number, base, longest, lambda: 0.5, advice)
+
+    monkeypatch.setattr(journey, "pause", halfway)  # pauses by chance may shrink, which the judge takes for none
     async with running(tmp_path, alone(llmock)) as run:
         for number, (name, (fault, status, attempts)) in enumerate(TRIED_AGAIN.items()):
             assert (await ask(llmock, "/_llmock/scenario", {"behaviors": [fault]})).status == 201
