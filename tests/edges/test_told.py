@@ -14,7 +14,7 @@ from tests.edges.test_streams import one_target
 from tests.edges.upstreams import Upstream, silence, stream, whole
 from tests.running import running
 from tests.talking import ask, connected, request
-from trunkline.edge.printable import MAX_TEXT, printable
+from trunkline.edge.lines import MAX_TEXT, printable
 
 
 def told(caplog: pytest.LogCaptureFixture, level: int) -> list[logging.LogRecord]:

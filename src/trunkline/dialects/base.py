@@ -116,7 +116,7 @@ class Dialect(Protocol):
 
     name: str
     """Two dialects of one name differ in the request's envelope alone: between them the bytes pass."""
-    id_headers: tuple[bytes, ...] = (b"x-request-id", b"request-id")
+    id_headers: tuple[bytes, bytes] = (b"x-request-id", b"request-id")
     """Where the family's SDK looks for a request's id."""
     ping: bytes
     """What is sent into a silent stream so that nothing in between thinks it dead; b"" where nothing may be."""

@@ -11,12 +11,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Iterable
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import Any
 
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 
+from trunkline.core.call import Headers
 from trunkline.core.errors import InternalError
 from trunkline.edge.refusal import MISTAKE, last_word
 
@@ -146,18 +148,19 @@ class Exchange:
         if self.disconnected:
             return
         if message["type"] == "http.response.start":
-            self._start(message["status"], message["headers"])
+            self._start(message["status"], message["headers"], message.get("lines", ()))
         else:
             self._continue(message["body"], message.get("more_body", False))
 
-    def _start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+    def _start(self, status: int, headers: Headers, lines: Iterable[bytes]) -> None:
+        """`lines`: header fields that are laid out already; see `edge.lines`."""
         self.response_started = True
         self._expects = False
         fields = [*map(_FIELD, headers)]
         said = b"".join(fields)
         if said.find(b"\n") >= 0 or said.find(b"\r") >= 0:
             raise ValueError("a header field holds a line break")
-        head = b"\r\n".join((_STATUS_LINES[status], _date(), *fields))
+        head = b"\r\n".join((_STATUS_LINES[status], _date(), *lines, *fields))
         at = head.find(_LENGTH)
         if at >= 0:
             end = head.find(b"\r\n", at + 2)

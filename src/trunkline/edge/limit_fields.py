@@ -6,22 +6,21 @@ Anthropic:  anthropic-ratelimit-requests-{limit,remaining,reset}, the reset as a
 others:     ratelimit-policy, ratelimit (draft-ietf-httpapi-ratelimit-headers-10): their own services say nothing
 
 Of several limits of one kind the one with the least left is told. Money and concurrency have no such fields; what
-refused a call is in `x-trunkline-limit`, whatever it was. Most of a field is the same for all calls of a kind, so it is
+refused a call is in `x-trunkline-limit`, whatever it was. Most of a line is the same for all calls of a kind, so it is
 laid out once.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from msgspec import Struct
 
-from trunkline.core.call import Headers
 from trunkline.core.errors import BudgetExceeded, LimitExceeded
 from trunkline.core.limit import Dimension, Grant, Standing, Want
 from trunkline.dialects.base import Dialect
-from trunkline.edge.printable import printable
+from trunkline.edge.lines import Lines, printable
 from trunkline.policy.quota import reset_of
 from trunkline.policy.rules import shown
 
@@ -32,38 +31,35 @@ MAX_LAYOUTS = 10_000
 _KINDS: dict[Dimension, str] = {
     "requests": "requests", "tokens": "tokens", "input_tokens": "input-tokens", "output_tokens": "output-tokens",
 }  # fmt: skip
-_NO_RETRY = (b"x-should-retry", b"false")
-_WARNING = b"x-trunkline-limit-warning"
+_NO_RETRY = b"x-should-retry: false"
 
-Tell = Callable[[int, int], Iterable[tuple[bytes, bytes]]]
-"""The fields of one limit: what is left of it, at which moment (milliseconds since the epoch)."""
+Tell = Callable[[int, int], bytes]
+"""The lines of one limit: what is left of it, at which moment (milliseconds since the epoch)."""
 
 
 def _openai(want: Want) -> Tell:
     kind = _KINDS[want.dimension].encode()
-    limit = (b"x-ratelimit-limit-" + kind, b"%d" % want.most)
-    remaining, name = b"x-ratelimit-remaining-" + kind, b"x-ratelimit-reset-" + kind
+    names = (b"x-ratelimit-limit-" + kind, b"x-ratelimit-remaining-" + kind, b"x-ratelimit-reset-" + kind)
     if want.window.kept:
-        reset = name, _duration(_whole(want))
-        return lambda left, at: (limit, (remaining, b"%d" % left), reset)
-    return lambda left, at: (limit, (remaining, b"%d" % left), (name, _duration(reset_of(want, at) / 1000)))
+        lines = b"%b: %d\r\n%b: %%d\r\n%b: %b" % (names[0], want.most, *names[1:], _duration(_whole(want)))
+        return lambda left, at: lines % left
+    lines = b"%b: %d\r\n%b: %%d\r\n%b: %%b" % (names[0], want.most, *names[1:])
+    return lambda left, at: lines % (left, _duration(reset_of(want, at) / 1000))
 
 
 def _anthropic(want: Want) -> Tell:
     name = b"anthropic-ratelimit-" + _KINDS[want.dimension].encode()
-    limit, remaining, reset = (name + b"-limit", b"%d" % want.most), name + b"-remaining", name + b"-reset"
-    return lambda left, at: (limit, (remaining, b"%d" % left), (reset, _moment(at + reset_of(want, at))))
+    lines = b"%b-limit: %d\r\n%b-remaining: %%d\r\n%b-reset: %%b" % (name, want.most, name, name)
+    return lambda left, at: lines % (left, _moment(at + reset_of(want, at)))
 
 
 def _standard(want: Want) -> Tell:
     name = _KINDS[want.dimension].encode()
-    policy = (b"ratelimit-policy", b'"%b";q=%d' % (name, want.most))
+    lines = b'ratelimit-policy: "%b";q=%d\r\nratelimit: "%b";r=%%d;t=%%d' % (name, want.most, name)
     if want.window.kept:
         reset = round(_whole(want))
-        return lambda left, at: (policy, (b"ratelimit", b'"%b";r=%d;t=%d' % (name, left, reset)))
-    return lambda left, at: (
-        policy, (b"ratelimit", b'"%b";r=%d;t=%d' % (name, left, round(reset_of(want, at) / 1000)))
-    )  # fmt: skip
+        return lambda left, at: lines % (left, reset)
+    return lambda left, at: lines % (left, round(reset_of(want, at) / 1000))
 
 
 def _whole(want: Want) -> float:
@@ -90,14 +86,14 @@ class _Layout(Struct, frozen=True):
     rows: tuple[tuple[_Limit, tuple[_Limit, ...]], ...]
     """A limit of each kind, and the others of its kind."""
     soft: tuple[tuple[int, int, bytes], ...]
-    """Soft limits: place, most, and for people."""
+    """Soft limits: place, most, and the line that warns of it."""
 
 
 _layouts: dict[tuple[int, Dialect], _Layout] = {}
 """By the identity of the wants, which are made once for a kind of call."""
 
 
-def limit_fields(fields: Headers, grant: Grant, dialect: Dialect) -> None:
+def limit_fields(lines: Lines, grant: Grant, dialect: Dialect) -> None:
     """Add how a call that was let in stands with its limits."""
     wants = grant.wants
     layout = _layouts.get((id(wants), dialect))
@@ -112,10 +108,10 @@ def limit_fields(fields: Headers, grant: Grant, dialect: Dialect) -> None:
             left = most - totals[at]
             if left < least:
                 least, tell = left, each
-        fields += tell(least if least > 0 else 0, grant.at)
-    for at, most, name in layout.soft:
+        lines.append(tell(least if least > 0 else 0, grant.at))
+    for at, most, warning in layout.soft:
         if totals[at] > most:
-            fields.append((_WARNING, name))
+            lines.append(warning)
 
 
 def _laid_out(wants: tuple[Want, ...], dialect: Dialect) -> _Layout:
@@ -123,21 +119,22 @@ def _laid_out(wants: tuple[Want, ...], dialect: Dialect) -> _Layout:
     hard = [(at, want) for at, want in enumerate(wants) if not want.soft]
     limits = [[(at, want.most, family(want)) for at, want in hard if want.dimension == kind] for kind in _KINDS]
     rows = tuple((first, tuple(others)) for first, *others in filter(None, limits))
-    soft = tuple((at, want.most, printable(shown(want))) for at, want in enumerate(wants) if want.soft)
+    warned = [(at, want) for at, want in enumerate(wants) if want.soft]
+    soft = tuple((at, want.most, b"x-trunkline-limit-warning: " + printable(shown(want))) for at, want in warned)
     return _Layout(wants, rows, soft)
 
 
-def refusal_fields(error: LimitExceeded, dialect: Dialect) -> Headers:
+def refusal_fields(error: LimitExceeded, dialect: Dialect) -> Lines:
     """Which limit refused a call, and whether it is of any use to come again soon."""
     standing: Standing = error.standing
     want = standing.want
-    fields: Headers = [(b"x-trunkline-limit", printable(shown(want)))]
+    lines = [b"x-trunkline-limit: " + printable(shown(want))]
     if want.dimension in _KINDS:
-        fields += _FAMILIES.get(dialect.name, _standard)(want)(standing.left, time.time_ns() // 1_000_000)
+        lines.append(_FAMILIES.get(dialect.name, _standard)(want)(standing.left, time.time_ns() // 1_000_000))
     late = error.retry_after is None or error.retry_after > LONGEST_RETRY
     if late or isinstance(error, BudgetExceeded):
-        fields.append(_NO_RETRY)
-    return fields
+        lines.append(_NO_RETRY)
+    return lines
 
 
 def _moment(at: int) -> bytes:

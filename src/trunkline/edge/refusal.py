@@ -14,6 +14,7 @@ from trunkline.core.errors import GatewayError, LimitExceeded, MethodNotAllowed,
 from trunkline.dialects import anthropic, composed, gemini, openai_chat
 from trunkline.dialects.base import Dialect
 from trunkline.edge.limit_fields import refusal_fields
+from trunkline.edge.lines import Lines
 
 MISTAKE = "The gateway made a mistake; its log says more."
 _JSON = (b"content-type", b"application/json")
@@ -36,29 +37,28 @@ def family(headers: Headers) -> Dialect:
     return next((dialect for telling, dialect in _TELLING if telling & names), openai_chat.DIALECT)
 
 
-def identified(request_id: str, dialect: Dialect) -> Headers:
-    """The header fields in which the family's SDK looks for a request's id."""
-    given = request_id.encode()
-    return [(name, given) for name in dialect.id_headers]
+def identified(request_id: str, dialect: Dialect) -> Lines:
+    """The header fields in which the family's SDK looks for a request's id, which is one of ours."""
+    given, (one, other) = request_id.encode(), dialect.id_headers
+    return [b"%b: %b\r\n%b: %b" % (one, given, other, given)]
 
 
 async def refuse(
-    send: Any, error: GatewayError, dialect: Dialect, known: Headers, request_id: str, spoken: Dialect | None = None
+    send: Any, error: GatewayError, dialect: Dialect, known: Lines, request_id: str, spoken: Dialect | None = None
 ) -> None:
     """Answer with an error. `known`: the header fields that do not depend on it; `spoken`: the dialect of the
     upstream's own error body."""
+    advice = _advice(error)
     if isinstance(error, UpstreamError):
         error = _shown(error)
-        known = known + [field for field in error.headers if field[0] in _PASSED_ON]
+        advice = [field for field in error.headers if field[0] in _PASSED_ON] + advice
     if isinstance(error, UpstreamError) and error.body is not None and _same(spoken, dialect):
         status, body = error.status, error.body  # the upstream's own words, where the caller speaks its dialect
     else:
         status, body = dialect.error_status(error), dialect.write_error(error, request_id)
-    advice = _advice(error)
-    if isinstance(error, LimitExceeded):
-        advice += refusal_fields(error, dialect)
-    headers = [_JSON, *known, *advice, *dialect.error_headers(error), (b"content-length", b"%d" % len(body))]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
+    lines = [*known, *refusal_fields(error, dialect)] if isinstance(error, LimitExceeded) else known
+    headers = [_JSON, *advice, *dialect.error_headers(error), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": status, "lines": lines, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 

@@ -33,11 +33,11 @@ from trunkline.core.usage import NANO
 from trunkline.edge.heads import read_head
 from trunkline.edge.limit_fields import limit_fields
 from trunkline.edge.limits import LARGE, read_body
+from trunkline.edge.lines import Lines, printable
 from trunkline.edge.nearby import MAX_LENGTH, nearest
 from trunkline.edge.pages import Identify, peer
 from trunkline.edge.peeking import peek
 from trunkline.edge.pings import Pinger, Streaming
-from trunkline.edge.printable import printable
 from trunkline.edge.refusal import MISTAKE, family, identified, refuse
 from trunkline.edge.settings import ServerSettings
 from trunkline.edge.surfaces import Surface, find, fixed
@@ -133,8 +133,8 @@ class Edge:
             scope["websocket"](partial(self._call, surface), lambda: self.draining)
         except GatewayError as error:
             request_id = self._next_id()
-            fields = [*identified(request_id, surface.dialect), (b"sec-websocket-version", b"13")]
-            await refuse(send, error, surface.dialect, fields, request_id)
+            lines = [*identified(request_id, surface.dialect), b"sec-websocket-version: 13"]
+            await refuse(send, error, surface.dialect, lines, request_id)
 
     def _next_id(self) -> str:
         self._count += 1
@@ -203,7 +203,7 @@ class Edge:
     async def _begin(self, call: Call, reply: Reply, send: Send) -> None:
         """The answer is a stream."""
         call.first_byte = time.monotonic() - call.started
-        await send({"type": "http.response.start", "status": reply.status, "headers": _headers(call, reply)})
+        await send(_start(call, reply))
         if not reply.head:
             await send({"type": "http.response.body", "body": b"", "more_body": True})  # the head goes out alone
         streaming = Streaming(send, b"" if reply.raw else call.surface.dialect.ping)
@@ -217,9 +217,7 @@ class Edge:
         call.first_byte = time.monotonic() - call.started
         call.bytes_out = len(body)
         reply.finish()
-        headers = _headers(call, reply)
-        headers.append((b"content-length", b"%d" % len(body)))
-        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        await send(_start(call, reply, (b"content-length", b"%d" % len(body))))
         await send({"type": "http.response.body", "body": body})
 
     async def _stream(self, call: Call, reply: Reply, streaming: Streaming) -> None:
@@ -273,24 +271,22 @@ def _check_origin(headers: Headers) -> None:
         raise Forbidden("A WebSocket must not be opened by a page of another site (its `origin` is not this host).")
 
 
-def _headers(call: Call, reply: Reply) -> Headers:
-    headers = _facts(call)
-    headers.append((b"content-type", reply.content_type))
-    if reply.headers:
-        headers += reply.headers
-    return headers
+def _start(call: Call, reply: Reply, *more: tuple[bytes, bytes]) -> dict[str, Any]:
+    """The answer's head."""
+    headers = [(b"content-type", reply.content_type), *reply.headers, *more]
+    return {"type": "http.response.start", "status": reply.status, "lines": _facts(call), "headers": headers}
 
 
-def _facts(call: Call) -> Headers:
+def _facts(call: Call) -> Lines:
     """Its id, and what became of the call, as far as it got."""
     facts = identified(call.id, call.surface.dialect)
     if call.target is not None:
-        facts.append((b"x-trunkline-target", printable(call.target.name)))
-        facts.append((b"x-trunkline-attempts", b"%d" % len(call.attempts)))
+        told = printable(call.target.name), len(call.attempts)
+        facts.append(b"x-trunkline-target: %b\r\nx-trunkline-attempts: %d" % told)
     if call.grant is not None:
         limit_fields(facts, call.grant.grant, call.surface.dialect)
     if call.cost is not None:
-        facts.append((b"x-trunkline-cost-usd", f"{call.cost // NANO}.{call.cost % NANO:09d}".encode()))
+        facts.append(b"x-trunkline-cost-usd: %d.%09d" % divmod(call.cost, NANO))
     if call.lost:
-        facts.append((b"x-trunkline-lost", printable(", ".join(call.lost))))
+        facts.append(b"x-trunkline-lost: " + printable(", ".join(call.lost)))
     return facts

@@ -19,6 +19,7 @@ from trunkline.core.errors import BadRequest, GatewayError
 from trunkline.dialects import openai_responses
 from trunkline.dialects.openai_responses.remembered import DROP, rewritten
 from trunkline.dialects.sse import events
+from trunkline.edge.lines import fields
 
 MAX_LANE = 64
 """Characters of a lane's name."""
@@ -158,7 +159,8 @@ class Turn:
     async def send(self, message: Any) -> None:
         if message["type"] == "http.response.start":
             self._status = message["status"]
-            self._headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in message["headers"]}
+            given = {name.decode("latin-1"): value.decode("latin-1") for name, value in message["headers"]}
+            self._headers = {**dict(fields(message["lines"])), **given}
             self._streams = self._status < 400 and self._headers.get("content-type", "").encode().startswith(_EVENTS)
             return
         body, more = message["body"], message.get("more_body", False)

@@ -19,9 +19,9 @@ from trunkline.dialects.namespaced import ScopedReader, scopes_of
 from trunkline.dialects.openai_responses.vocabulary import NAME as RESPONSES
 from trunkline.edge.flows import Told, Translation
 from trunkline.edge.learned import Learner
+from trunkline.edge.lines import printable
 from trunkline.edge.operations.asking import going_on, is_identity, passed, translated, unsupported
 from trunkline.edge.operations.body import Body, Nothing
-from trunkline.edge.printable import printable
 from trunkline.edge.resumable import led
 from trunkline.edge.sender import Sender
 from trunkline.edge.transport.base import Response
