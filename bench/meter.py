@@ -58,7 +58,29 @@ def ratio(name: str, target: float, ours: Meter, yardstick: Meter, note: str = "
     """The best of ours to the best of the yardstick."""
     best, base = min(ours.costs), min(yardstick.costs)
     samples = {"gateway": ours.costs, "nginx": yardstick.costs, "foreign": ours.foreign + yardstick.foreign}
-    disturbed = statistics.median(samples["foreign"])
-    if disturbed > QUIET:
-        note = f"{note}; " * bool(note) + f"disturbed: others used {disturbed:.0%} of the core"
+    note = "; ".join(filter(None, (note, disturbed(ours, yardstick))))
     return Figure(name, best / base, "x nginx", target, ours=best, yardstick=base, note=note, samples=samples)
+
+
+def above(name: str, target: float, plain: Meter, ours: Meter, yardstick: Meter) -> Figure:
+    """How much more the best of ours costs than the best of the plain; the yardstick shows how quiet the machine was.
+    The middle of what lies between neighbouring rounds is told beside it: where both are far apart, neither is sure."""
+    best, base = min(ours.costs), min(plain.costs)
+    middle = statistics.median(mine - other for mine, other in zip(ours.costs, plain.costs, strict=True))
+    said = f"plain {base:.0f} µs", f"middle of {len(ours.costs)} rounds {middle:+.1f} µs", disturbed(ours, plain)
+    return Figure(
+        name,
+        best - base,
+        "µs CPU",
+        target,
+        ours=best,
+        yardstick=min(yardstick.costs),
+        note="; ".join(filter(None, said)),
+        samples={"plain": plain.costs, "guarded": ours.costs, "nginx": yardstick.costs},
+    )
+
+
+def disturbed(*meters: Meter) -> str:
+    """For people: how much of the core others used, where that is too much."""
+    share = statistics.median([share for meter in meters for share in meter.foreign])
+    return f"disturbed: others used {share:.0%} of the core" if share > QUIET else ""

@@ -14,7 +14,7 @@ from bench import wrk
 from bench.figures import Figure
 from bench.gateway import GUARDED, PLAIN, Gateway
 from bench.measures.requests import SMALL, WARM_UP
-from bench.meter import Meter
+from bench.meter import Meter, above
 from bench.pacer import Pacer, percentile
 from bench.processes import StartFailed
 from bench.readers import Asked, asked
@@ -46,28 +46,18 @@ def guarded(rig: Rig) -> Iterator[Figure]:
 
 def _above(rig: Rig, gateway: Gateway, name: str, target: float) -> Figure:
     """CPU per request above the plain model's; the rounds alternate, nginx's among them."""
-    pairs = {
-        "plain": (Meter(gateway.process), gateway.public(PLAIN)),
-        "guarded": (Meter(gateway.process), gateway.public(GUARDED)),
-        "nginx": (Meter(rig.yardstick.process), asked(rig.yardstick.port, "chat")),
-    }
-    for _, question in pairs.values():
+    pairs = (
+        (Meter(gateway.process), gateway.public(PLAIN)),
+        (Meter(gateway.process), gateway.public(GUARDED)),
+        (Meter(rig.yardstick.process), asked(rig.yardstick.port, "chat")),
+    )
+    for _, question in pairs:
         wrk.run(question, question.body(SMALL), WARM_UP, rig.directory)
     for _ in range(rig.rounds):
-        for meter, question in pairs.values():
+        for meter, question in pairs:
             with meter.round() as units:
                 units.append(wrk.run(question, question.body(SMALL), rig.seconds, rig.directory).requests)
-    best = {name: min(meter.costs) for name, (meter, _) in pairs.items()}
-    return Figure(
-        name,
-        best["guarded"] - best["plain"],
-        "µs CPU",
-        target,
-        ours=best["guarded"],
-        yardstick=best["nginx"],
-        note=f"plain {best['plain']:.0f} µs",
-        samples={name: meter.costs for name, (meter, _) in pairs.items()},
-    )
+    return above(name, target, *(meter for meter, _ in pairs))
 
 
 def _later(rig: Rig, gateway: Gateway) -> Figure:
