@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime
+import sqlite3
 
 import pytest
+from sqlalchemy import event
 
 from tests.state.conftest import entry
 from trunkline.core.call import Entry
@@ -36,6 +38,19 @@ def test_an_id_counts_once_and_the_first_one_stays(ledger: Ledger) -> None:
     ledger.append([entry("b", cost=7), entry("c")])
     (total,) = ledger.usage()
     assert (total.calls, total.cost) == (3, 3 * 123_456_789)
+
+
+def test_an_older_sqlite_takes_fewer_values_at_once(ledger: Ledger, database: Database) -> None:
+    if database.kind != "sqlite":
+        pytest.skip("of SQLite alone")
+
+    @event.listens_for(database.engine, "checkout")
+    def older(connection: sqlite3.Connection, *_: object) -> None:
+        connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 999)
+
+    ledger.append([entry(str(number)) for number in range(100)])
+    (total,) = ledger.usage()
+    assert total.calls == 100
 
 
 def test_sums_are_exact_where_floating_point_is_not(ledger: Ledger) -> None:

@@ -6,6 +6,7 @@ Writing is idempotent by call id, so the journal may be shipped again after a cr
 from __future__ import annotations
 
 import datetime
+import sqlite3
 from collections.abc import Callable, Sequence
 from functools import cache
 from itertools import chain
@@ -25,8 +26,8 @@ _encode = msgspec.json.Encoder().encode
 
 MAX_GROUPS = 10_000
 MANY_AT_ONCE = 64
-"""Rows in one statement for SQLite, which takes 32,766 values in one (since 3.32, of 2020). A power of two: what is
-left over goes in halves, so that few statements are ever prepared."""
+"""Rows in one statement for SQLite, if it takes so many values: 32,766 in one since 3.32 (of 2020), 999 before. A power
+of two: what is left over goes in halves, so that few statements are ever prepared."""
 EPOCH_DAY = datetime.date(1970, 1, 1).toordinal()
 
 TOKENS = Usage.__struct_fields__
@@ -163,6 +164,9 @@ def _inserted(connection: sa.Connection, rows: list[tuple[Any, ...]]) -> None:
     """Rows as plain tuples: SQLAlchemy's way costs twice the storing itself. Many in one statement: Python's driver
     lets go of the interpreter's lock at each, and on a busy core has it back only when the event loop waits."""
     start, size = 0, MANY_AT_ONCE
+    driver: Any = connection.connection.driver_connection
+    while size * len(_COLUMNS) > driver.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER):
+        size //= 2
     while start < len(rows):
         while size > len(rows) - start:
             size //= 2
